@@ -1,0 +1,238 @@
+"""`flywheel.toml`: read once, validated, with errors that name the key."""
+
+import os
+import secrets
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from flywheel.errors import ConfigError
+
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class ProjectSection(_Section):
+    """`[project]`. `data` is the URL or folder of the tables and sets, relative to the file; `start` the first day."""
+
+    name: Name = "flywheel"
+    data: str = "data"
+    start: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] = "2020-01-01"
+
+
+class Logs(_Section):
+    """`[logs]`. `url` is one glob or a list of globs, relative to the file; `{date}` stands for YYYY-MM-DD.
+
+    A file whose name has no `{date}` belongs to `[project] start`. `dialect` names a source plugin; `auto` recognises it.
+    `licenses` are stated for every record read.
+    """
+
+    url: str | tuple[str, ...] = "logs/{date}/*"
+    dialect: str = "auto"
+    app: str | None = None
+    licenses: tuple[str, ...] = ()
+    max_line_bytes: Annotated[int, Meta(ge=1024)] = 32 * 1024 * 1024
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return (self.url,) if isinstance(self.url, str) else self.url
+
+
+class Clean(_Section):
+    """`[clean]`. `markup` strips HTML that is noise; code is always left alone."""
+
+    markup: bool = True
+
+
+class Scrub(_Section):
+    """`[scrub]`. `ner` says how names are found: `rules` (word lists and context), or `none`, stated on purpose.
+
+    Without a choice there is no default that finds nothing: `rules` is the least. `entities` limits what is replaced
+    (all when empty), `regions` are the phone regions, `allow` are values that are never personal.
+    """
+
+    ner: str = "rules"
+    entities: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ("US", "GB", "DE", "FR", "IN", "CA", "AU")
+    allow: tuple[str, ...] = ()
+
+
+class Dedup(_Section):
+    """`[dedup]`. Near-duplicates are conversations whose word `ngram` sets overlap by at least `similarity` (Jaccard)."""
+
+    similarity: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    ngram: Annotated[int, Meta(ge=1, le=13)] = 3
+    permutations: Annotated[int, Meta(ge=16, le=512)] = 128
+
+
+class Splits(_Section):
+    """`[splits]`. Shares of whole families (records linked by ancestry, session or duplication); the rest is `train`."""
+
+    validation: Share = 0.05
+    test: Share = 0.05
+    seed: int = 0
+
+
+class Plugged(msgspec.Struct, frozen=True, kw_only=True):
+    """A configured plugin: which one, under which name its node stands in the graph, with which settings."""
+
+    use: str
+    name: str
+    settings: dict[str, Any]
+
+
+class Mix(_Section):
+    """One `[[mix]]`. `take` gives, for `curated` and each `synthetic/NAME`, the share of its rows to take."""
+
+    name: Name
+    take: dict[str, Share] = {"curated": 1.0}
+    seed: int = 0
+    max_rows: int | None = None
+
+
+class Set(_Section):
+    """One `[[sets]]`. `format` names a format plugin, `settings` are its own; `tokenizer` is a local tokenizer.json."""
+
+    name: Name
+    format: str
+    mix: Name = "chat"
+    settings: dict[str, Any] = {}
+    tokenizer: str | None = None
+
+
+class Engine(_Section):
+    """`[engine]`. `local` runs on this machine's cores; `batch_rows` bounds what is in memory at once."""
+
+    kind: str = "local"
+    batch_rows: Annotated[int, Meta(ge=1)] = 10_000
+
+
+class _File(_Section):
+    project: ProjectSection = ProjectSection()
+    logs: Logs = Logs()
+    clean: Clean = Clean()
+    scrub: Scrub = Scrub()
+    dedup: Dedup = Dedup()
+    splits: Splits = Splits()
+    filters: list[dict[str, Any]] | None = None
+    synthesize: list[dict[str, Any]] = []
+    mix: list[Mix] = [Mix(name="chat")]
+    sets: list[Set] = [Set(name="chat", format="openai_chat")]
+    engine: Engine = Engine()
+
+
+DEFAULT_FILTERS = ("empty_reply", "truncated_reply", "length", "language", "symbol_ratio", "repetition", "refusal", "control_tokens")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """A project's configuration. `path` is the file it was read from and `root` its folder."""
+
+    path: Path
+    project: ProjectSection
+    logs: Logs
+    clean: Clean
+    scrub: Scrub
+    dedup: Dedup
+    splits: Splits
+    filters: tuple[Plugged, ...]
+    synthesize: tuple[Plugged, ...]
+    mix: tuple[Mix, ...]
+    sets: tuple[Set, ...]
+    engine: Engine
+
+    @property
+    def root(self) -> Path:
+        return self.path.parent
+
+    @property
+    def data(self) -> str:
+        """URL or absolute folder of the tables."""
+        where = self.project.data
+        return where if "://" in where else str((self.root / where).resolve())
+
+    def key(self) -> bytes:
+        """The secret of the keyed hashes: `FLYWHEEL_KEY`, else `flywheel.key` beside the configuration, made on first use."""
+        if given := os.environ.get("FLYWHEEL_KEY"):
+            return given.encode()
+        path = self.root / "flywheel.key"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_bytes()
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+        return path.read_bytes()
+
+
+def load_settings(path: str | Path = "flywheel.toml") -> Settings:
+    """Read and validate a configuration.
+
+    Raises:
+        ConfigError: the file is missing, is no TOML, or a key is unknown or has a wrong value.
+    """
+    path = Path(path).resolve()
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no {path}. `flywheel init DIR` makes a project; `--config FILE` names another.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    try:
+        file = msgspec.convert(raw, _File)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}. Docstrings in flywheel/settings.py list every key.") from None
+    filters = [{"use": name} for name in DEFAULT_FILTERS] if file.filters is None else file.filters
+    settings = Settings(
+        path=path,
+        project=file.project,
+        logs=file.logs,
+        clean=file.clean,
+        scrub=file.scrub,
+        dedup=file.dedup,
+        splits=file.splits,
+        filters=_plugged(path, "filters", filters),
+        synthesize=_plugged(path, "synthesize", file.synthesize),
+        mix=tuple(file.mix),
+        sets=tuple(file.sets),
+        engine=file.engine,
+    )
+    _check_names(settings)
+    return settings
+
+
+def _plugged(path: Path, section: str, entries: list[dict[str, Any]]) -> tuple[Plugged, ...]:
+    plugged = []
+    for number, entry in enumerate(entries):
+        where = f"{path}: [[{section}]] number {number + 1}"
+        if not isinstance(entry.get("use"), str):
+            raise ConfigError(f"{where} needs `use`, the name of a plugin. `flywheel plugins list` shows them.")
+        rest = {key: value for key, value in entry.items() if key not in ("use", "name")}
+        name = entry.get("name", entry["use"])
+        try:
+            msgspec.convert(name, Name)
+        except msgspec.ValidationError:
+            raise ConfigError(f"{where}: `name` must be lower-case letters, digits and underscores, not {name!r}.") from None
+        plugged.append(Plugged(use=entry["use"], name=name, settings=rest))
+    return tuple(plugged)
+
+
+def _check_names(settings: Settings) -> None:
+    for section in ("filters", "synthesize", "mix", "sets"):
+        names = [entry.name for entry in getattr(settings, section)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(f"{settings.path}: two [[{section}]] are called {twice[0]!r}; give one another `name`.")
+    mixes = {mix.name for mix in settings.mix}
+    sources = {"curated"} | {f"synthetic/{plugin.name}" for plugin in settings.synthesize}
+    for mix in settings.mix:
+        if unknown := sorted(set(mix.take) - sources):
+            raise ConfigError(f"{settings.path}: [[mix]] {mix.name} takes {unknown[0]!r}; there is {', '.join(sorted(sources))}.")
+    for chosen in settings.sets:
+        if chosen.mix not in mixes:
+            raise ConfigError(f"{settings.path}: [[sets]] {chosen.name} uses mix {chosen.mix!r}; there is {', '.join(sorted(mixes))}.")

@@ -1,0 +1,205 @@
+"""Delta tables: atomic commits, versions, and for each partition the fingerprint of what it was made from.
+
+A table is a folder below one root (local, or a URL that deltalake understands). Every write replaces one partition, or the
+whole table, in one commit: a reader sees the version before or after, never a mix. The fingerprint goes into the same
+commit as a Delta application transaction, so data and fingerprint cannot disagree, whenever a process is killed.
+"""
+
+import itertools
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import polars as pl
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+_WHOLE = "*"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A finished write: rows in the partition, and the table's version after it."""
+
+    rows: int
+    version: int
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables below `root`. Instances hold no connection and may be shared between processes."""
+
+    root: str
+    batch_rows: int = 10_000
+
+    def uri(self, name: str) -> str:
+        return f"{self.root.rstrip('/')}/tables/{name}"
+
+    def exists(self, name: str) -> bool:
+        return self._open(name) is not None
+
+    def names(self) -> list[str]:
+        """Every table below a local root, sorted; names may hold a slash."""
+        base = Path(self.root) / "tables"
+        return sorted(str(log.parent.relative_to(base)) for log in base.glob("**/_delta_log"))
+
+    def version(self, name: str) -> int | None:
+        table = self._open(name)
+        return None if table is None else table.version()
+
+    def fingerprint(self, name: str, **where: str) -> int | None:
+        """What the partition was made from (`write`), or None when it was never written."""
+        table = self._open(name)
+        return None if table is None else table.transaction_version(_partition(where))
+
+    def write(
+        self,
+        name: str,
+        data: pl.DataFrame | Iterable[pl.DataFrame],
+        *,
+        schema: pa.Schema,
+        fingerprint: int,
+        **where: str,
+    ) -> Written:
+        """Replace one partition, or the whole table when `where` is empty, in one commit.
+
+        Batches are streamed: memory is bounded by one batch. Columns come in `schema`'s order, then the partition's.
+
+        Args:
+            data: one batch or many, with at least the columns of `schema`.
+            fingerprint: 63-bit digest of the inputs, settings and code that made the data.
+            where: partition column = value, for example day="2026-01-31". A table has the same partition columns always.
+        """
+        from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+        from deltalake.transaction import AddAction, create_table_with_add_actions
+
+        full = schema
+        for column in where:
+            full = full.append(pa.field(column, pa.string()))
+        rows, added = self._write_file(name, [data] if isinstance(data, pl.DataFrame) else data, schema, where)
+        delta_schema = Schema.from_arrow(full)
+        commit: dict[str, Any] = {
+            "schema": delta_schema,
+            "mode": "overwrite",
+            "partition_by": list(where) or None,
+            "commit_properties": CommitProperties(app_transactions=[Transaction(_partition(where), fingerprint)]),
+        }
+        actions = [AddAction(**added)] if added else []
+        table = self._open(name)
+        if table is None:
+            create_table_with_add_actions(self.uri(name), add_actions=actions, **commit)
+        else:
+            filters = [(column, "=", value) for column, value in where.items()] or None
+            table.create_write_transaction(actions, partition_filters=filters, **commit)
+        return Written(rows, DeltaTable(self.uri(name)).version())
+
+    def _write_file(
+        self, name: str, frames: Iterable[pl.DataFrame], schema: pa.Schema, where: Mapping[str, str]
+    ) -> tuple[int, dict[str, Any] | None]:
+        """Stream the frames, in order, into one new Parquet file that no commit names yet.
+
+        deltalake's own writer is not used because it writes batches in parallel and loses their order.
+        """
+        import pyarrow.parquet as pq
+        from deltalake.fs import DeltaStorageHandler
+        from pyarrow.fs import PyFileSystem
+
+        folder = "".join(f"{column}={quote(value)}/" for column, value in where.items())
+        path = f"{folder}{uuid.uuid4().hex}.parquet"
+        if "://" not in self.root:
+            Path(self.uri(name), folder).mkdir(parents=True, exist_ok=True)
+        files = PyFileSystem(DeltaStorageHandler(self.uri(name)))
+        filled = (frame for frame in frames if frame.height)
+        first = next(filled, None)
+        if first is None:
+            return 0, None
+        rows = 0
+        with files.open_output_stream(path) as stream, pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+            for frame in itertools.chain([first], filled):
+                rows += frame.height
+                writer.write_table(frame.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema))
+        if "://" not in self.root:
+            _sync(Path(self.uri(name)) / path)
+        added = {
+            "path": path,
+            "size": files.get_file_info(path).size,
+            "partition_values": dict(where),
+            "modification_time": int(time.time() * 1000),
+            "data_change": True,
+            "stats": json.dumps({"numRecords": rows}),
+        }
+        return rows, added
+
+    def scan(self, name: str, *, version: int | None = None, **where: str) -> pl.LazyFrame:
+        """The table, or one partition of it, lazily.
+
+        Raises:
+            FileNotFoundError: the table was never written.
+        """
+        table = self._open(name, version)
+        if table is None:
+            raise FileNotFoundError(f"table {name!r} has not been made yet; `flywheel run` makes it")
+        frame = pl.scan_delta(table)
+        for column, value in where.items():
+            frame = frame.filter(pl.col(column) == value)
+        return frame
+
+    def read(self, name: str, *, version: int | None = None, **where: str) -> pl.DataFrame:
+        """The table, or one partition of it, in the order in which it was written."""
+        return self.scan(name, version=version, **where).collect()
+
+    def batches(self, name: str, **where: str) -> Iterator[pl.DataFrame]:
+        """One partition, or the whole table, in batches of at most `batch_rows` rows; nothing when it was never written."""
+        table = self._open(name)
+        if table is None:
+            return
+        dataset: Any = table.to_pyarrow_dataset(partitions=[(column, "=", value) for column, value in where.items()] or None)
+        for batch in dataset.to_batches(batch_size=self.batch_rows):
+            if batch.num_rows:
+                frame = pl.from_arrow(batch)
+                assert isinstance(frame, pl.DataFrame)
+                yield frame
+
+    def partitions(self, name: str, column: str = "day") -> list[str]:
+        """The values of a partition column that hold rows, sorted."""
+        table = self._open(name)
+        if table is None:
+            return []
+        return sorted({str(partition[column]) for partition in table.partitions()})
+
+    def rows(self, name: str, **where: str) -> int:
+        """Rows of a table or of one partition, from the table's own log; 0 when it was never written."""
+        if not self.exists(name):
+            return 0
+        return int(self.scan(name, **where).select(pl.len()).collect().item())
+
+    def _open(self, name: str, version: int | None = None) -> "DeltaTable | None":
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        try:
+            return DeltaTable(self.uri(name), version=version)
+        except TableNotFoundError:
+            return None
+
+
+def _partition(where: Mapping[str, str]) -> str:
+    return "/".join(where.values()) or _WHOLE
+
+
+def _sync(path: Path) -> None:
+    """Make the file and its folder entry durable before a commit names it."""
+    for target in (path, path.parent):
+        descriptor = os.open(target, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
