@@ -128,7 +128,16 @@ class _File(_Section):
     engine: Engine = Engine()
 
 
-DEFAULT_FILTERS = ("empty_reply", "truncated_reply", "length", "language", "symbol_ratio", "repetition", "refusal", "control_tokens")
+DEFAULT_FILTERS = (
+    "empty_reply",
+    "truncated_reply",
+    "length",
+    "language",
+    "symbol_ratio",
+    "repetition",
+    "refusal",
+    "control_tokens",
+)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,4 +244,6 @@ def _check_names(settings: Settings) -> None:
             raise ConfigError(f"{settings.path}: [[mix]] {mix.name} takes {unknown[0]!r}; there is {', '.join(sorted(sources))}.")
     for chosen in settings.sets:
         if chosen.mix not in mixes:
-            raise ConfigError(f"{settings.path}: [[sets]] {chosen.name} uses mix {chosen.mix!r}; there is {', '.join(sorted(mixes))}.")
+            raise ConfigError(
+                f"{settings.path}: [[sets]] {chosen.name} uses mix {chosen.mix!r}; there is {', '.join(sorted(mixes))}."
+            )

@@ -1,0 +1,1 @@
+"""Records to the same records, cleaned, scrubbed, deduplicated and judged."""

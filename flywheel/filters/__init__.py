@@ -1,0 +1,1 @@
+"""Built-in filters; each measures, then decides."""

@@ -1,0 +1,1 @@
+"""Profiles, plots and the ways of a row."""

@@ -1,0 +1,1 @@
+"""Logs to records: the line reader, one file a dialect, threads stitched from requests."""

@@ -1,0 +1,1 @@
+"""New records from seeds."""
