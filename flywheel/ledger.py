@@ -7,13 +7,13 @@ import polars as pl
 import pyarrow as pa
 
 EXITS = pa.schema(
-    [
-        pa.field("id", pa.string(), metadata={"comment": "the record that left"}),
-        pa.field("outcome", pa.string(), metadata={"comment": "`dropped` or `merged`"}),
-        pa.field("reason", pa.string(), metadata={"comment": "a slug: `near_duplicate`, `length`, `prefix_of`"}),
-        pa.field("into", pa.string(), metadata={"comment": "for merged records and duplicates: the id that stays"}),
-        pa.field("score", pa.float64(), metadata={"comment": "what was measured, where something was"}),
-    ]
+    {
+        "id": pa.string(),  # the record that left
+        "outcome": pa.string(),  # `dropped` or `merged`
+        "reason": pa.string(),  # a slug: `near_duplicate`, `length`, `prefix_of`
+        "into": pa.string(),  # for merged records and duplicates: the id that stays
+        "score": pa.float64(),  # what was measured, where something was
+    }
 )
 _EXITS = pl.Schema({"id": pl.String, "outcome": pl.String, "reason": pl.String, "into": pl.String, "score": pl.Float64})
 

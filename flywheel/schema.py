@@ -1,9 +1,11 @@
 """The Arrow schema of a record, column by column. Every table of records has it; lineage needs nothing else."""
 
+from typing import Any
+
 import pyarrow as pa
 
 
-def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
+def _column(name: str, kind: pa.DataType, meaning: str) -> "pa.Field[Any]":
     return pa.field(name, kind, metadata={"comment": meaning})
 
 

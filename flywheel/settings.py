@@ -19,7 +19,7 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pass
 
 
-class ProjectSection(_Section):
+class ProjectSection(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[project]`. `data` is the URL or folder of the tables and sets, relative to the file; `start` the first day."""
 
     name: Name = "flywheel"
@@ -27,7 +27,7 @@ class ProjectSection(_Section):
     start: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] = "2020-01-01"
 
 
-class Logs(_Section):
+class Logs(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[logs]`. `url` is one glob or a list of globs, relative to the file; `{date}` stands for YYYY-MM-DD.
 
     A file whose name has no `{date}` belongs to `[project] start`. `dialect` names a source plugin; `auto` recognises it.
@@ -45,13 +45,13 @@ class Logs(_Section):
         return (self.url,) if isinstance(self.url, str) else self.url
 
 
-class Clean(_Section):
+class Clean(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[clean]`. `markup` strips HTML that is noise; code is always left alone."""
 
     markup: bool = True
 
 
-class Scrub(_Section):
+class Scrub(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[scrub]`. `ner` says how names are found: `rules` (word lists and context), or `none`, stated on purpose.
 
     Without a choice there is no default that finds nothing: `rules` is the least. `entities` limits what is replaced
@@ -64,7 +64,7 @@ class Scrub(_Section):
     allow: tuple[str, ...] = ()
 
 
-class Dedup(_Section):
+class Dedup(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[dedup]`. Near-duplicates are conversations whose word `ngram` sets overlap by at least `similarity` (Jaccard)."""
 
     similarity: Annotated[float, Meta(gt=0, le=1)] = 0.8
@@ -72,7 +72,7 @@ class Dedup(_Section):
     permutations: Annotated[int, Meta(ge=16, le=512)] = 128
 
 
-class Splits(_Section):
+class Splits(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[splits]`. Shares of whole families (records linked by ancestry, session or duplication); the rest is `train`."""
 
     validation: Share = 0.05
@@ -88,7 +88,7 @@ class Plugged(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
 
 
-class Mix(_Section):
+class Mix(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `[[mix]]`. `take` gives, for `curated` and each `synthetic/NAME`, the share of its rows to take."""
 
     name: Name
@@ -97,7 +97,7 @@ class Mix(_Section):
     max_rows: int | None = None
 
 
-class Set(_Section):
+class Set(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `[[sets]]`. `format` names a format plugin, `settings` are its own; `tokenizer` is a local tokenizer.json."""
 
     name: Name
@@ -107,14 +107,14 @@ class Set(_Section):
     tokenizer: str | None = None
 
 
-class Engine(_Section):
+class Engine(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[engine]`. `local` runs on this machine's cores; `batch_rows` bounds what is in memory at once."""
 
     kind: str = "local"
     batch_rows: Annotated[int, Meta(ge=1)] = 10_000
 
 
-class _File(_Section):
+class _File(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     project: ProjectSection = ProjectSection()
     logs: Logs = Logs()
     clean: Clean = Clean()

@@ -92,7 +92,7 @@ class Tables:
             "partition_by": list(where) or None,
             "commit_properties": CommitProperties(app_transactions=[Transaction(_partition(where), fingerprint)]),
         }
-        actions = [AddAction(**added)] if added else []
+        actions: list[Any] = [AddAction(**added)] if added else []
         table = self._open(name)
         if table is None:
             create_table_with_add_actions(self.uri(name), add_actions=actions, **commit)
@@ -179,7 +179,7 @@ class Tables:
         """Rows of a table or of one partition, from the table's own log; 0 when it was never written."""
         if not self.exists(name):
             return 0
-        return int(self.scan(name, **where).select(pl.len()).collect().item())
+        return int(self.scan(name, version=None, **where).select(pl.len()).collect().item())
 
     def _open(self, name: str, version: int | None = None) -> "DeltaTable | None":
         from deltalake import DeltaTable
