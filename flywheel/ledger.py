@@ -6,14 +6,16 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
+from flywheel.schema import column
+
 EXITS = pa.schema(
-    {
-        "id": pa.string(),  # the record that left
-        "outcome": pa.string(),  # `dropped` or `merged`
-        "reason": pa.string(),  # a slug: `near_duplicate`, `length`, `prefix_of`
-        "into": pa.string(),  # for merged records and duplicates: the id that stays
-        "score": pa.float64(),  # what was measured, where something was
-    }
+    [
+        column("id", pa.string(), "the record that left"),
+        column("outcome", pa.string(), "`dropped` or `merged`"),
+        column("reason", pa.string(), "a slug: `near_duplicate`, `length`, `prefix_of`"),
+        column("into", pa.string(), "for merged records and duplicates: the id that stays"),
+        column("score", pa.float64(), "what was measured, where something was"),
+    ]
 )
 _EXITS = pl.Schema({"id": pl.String, "outcome": pl.String, "reason": pl.String, "into": pl.String, "score": pl.Float64})
 

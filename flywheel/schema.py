@@ -5,7 +5,8 @@ from typing import Any
 import pyarrow as pa
 
 
-def _column(name: str, kind: pa.DataType, meaning: str) -> "pa.Field[Any]":
+def column(name: str, kind: pa.DataType, meaning: str) -> "pa.Field[Any]":
+    """A column with its meaning, kept in the schema as a comment."""
     return pa.field(name, kind, metadata={"comment": meaning})
 
 
@@ -37,24 +38,24 @@ USAGE = pa.struct([("prompt_tokens", pa.int64()), ("completion_tokens", pa.int64
 
 SCHEMA = pa.schema(
     [
-        _column("id", pa.string(), "stable: from the log's own request or span id, else from the entry's bytes"),
-        _column("parents", pa.list_(pa.string()), "ids of the records that this one was made from"),
-        _column("origin", pa.string(), "`log:DIALECT`, `public:NAME` or `synthetic:NAME`"),
-        _column("generation", pa.int16(), "0 for logs, 1 + the deepest parent's for synthetic records"),
-        _column("source", SOURCE, "file URI, byte offset and length in the decompressed stream, dialect"),
-        _column("created_at", pa.timestamp("us", "UTC"), "when the reply was requested, as logged"),
-        _column("session", pa.string(), "the log's conversation, thread or trace id"),
-        _column("user", pa.string(), "keyed HMAC of the log's user id, never the raw id"),
-        _column("app", pa.string(), "the application, workload or service that wrote the log"),
-        _column("model", pa.string(), "the model that answered"),
-        _column("messages", pa.list_(MESSAGE), "the conversation in order, the reply last"),
-        _column("finish_reason", pa.string(), "`stop`, `length`, `tool_calls`, `content_filter`, `error` or as logged"),
-        _column("usage", USAGE, "tokens as the provider counted them"),
-        _column("tools", pa.list_(pa.string()), "tools on offer, each JSON of {name, description, parameters}"),
-        _column("candidates", pa.list_(CANDIDATE), "other answers to the same prompt"),
-        _column("feedback", pa.list_(FEEDBACK), "what people or judges said of the reply"),
-        _column("licenses", pa.list_(pa.string()), "SPDX ids or names of the licences that bind the row"),
-        _column("tags", pa.list_(pa.string()), "free labels; metadata pairs are `key=value`"),
-        _column("split", pa.string(), "`train`, `validation` or `test` once assigned"),
+        column("id", pa.string(), "stable: from the log's own request or span id, else from the entry's bytes"),
+        column("parents", pa.list_(pa.string()), "ids of the records that this one was made from"),
+        column("origin", pa.string(), "`log:DIALECT`, `public:NAME` or `synthetic:NAME`"),
+        column("generation", pa.int16(), "0 for logs, 1 + the deepest parent's for synthetic records"),
+        column("source", SOURCE, "file URI, byte offset and length in the decompressed stream, dialect"),
+        column("created_at", pa.timestamp("us", "UTC"), "when the reply was requested, as logged"),
+        column("session", pa.string(), "the log's conversation, thread or trace id"),
+        column("user", pa.string(), "keyed HMAC of the log's user id, never the raw id"),
+        column("app", pa.string(), "the application, workload or service that wrote the log"),
+        column("model", pa.string(), "the model that answered"),
+        column("messages", pa.list_(MESSAGE), "the conversation in order, the reply last"),
+        column("finish_reason", pa.string(), "`stop`, `length`, `tool_calls`, `content_filter`, `error` or as logged"),
+        column("usage", USAGE, "tokens as the provider counted them"),
+        column("tools", pa.list_(pa.string()), "tools on offer, each JSON of {name, description, parameters}"),
+        column("candidates", pa.list_(CANDIDATE), "other answers to the same prompt"),
+        column("feedback", pa.list_(FEEDBACK), "what people or judges said of the reply"),
+        column("licenses", pa.list_(pa.string()), "SPDX ids or names of the licences that bind the row"),
+        column("tags", pa.list_(pa.string()), "free labels; metadata pairs are `key=value`"),
+        column("split", pa.string(), "`train`, `validation` or `test` once assigned"),
     ]
 )
