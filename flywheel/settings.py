@@ -141,7 +141,10 @@ DEFAULT_FILTERS = (
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """A project's configuration. `path` is the file it was read from and `root` its folder."""
+    """A project's configuration. `path` is the file it was read from and `root` its folder.
+
+    `sample`, given on the command line, limits what is read to about that many log entries.
+    """
 
     path: Path
     project: ProjectSection
@@ -155,6 +158,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mix: tuple[Mix, ...]
     sets: tuple[Set, ...]
     engine: Engine
+    sample: int | None = None
 
     @property
     def root(self) -> Path:
@@ -162,9 +166,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def data(self) -> str:
-        """URL or absolute folder of the tables."""
+        """URL or absolute folder of the tables; a sample has its own below it."""
         where = self.project.data
-        return where if "://" in where else str((self.root / where).resolve())
+        where = where if "://" in where else str((self.root / where).resolve())
+        return where if self.sample is None else f"{where}/sample-{self.sample}"
 
     def key(self) -> bytes:
         """The secret of the keyed hashes: `FLYWHEEL_KEY`, else `flywheel.key` beside the configuration, made on first use."""
@@ -180,8 +185,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return path.read_bytes()
 
 
-def load_settings(path: str | Path = "flywheel.toml") -> Settings:
-    """Read and validate a configuration.
+def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = None) -> Settings:
+    """Read and validate a configuration; `sample` as in `Settings`.
 
     Raises:
         ConfigError: the file is missing, is no TOML, or a key is unknown or has a wrong value.
@@ -211,6 +216,7 @@ def load_settings(path: str | Path = "flywheel.toml") -> Settings:
         mix=tuple(file.mix),
         sets=tuple(file.sets),
         engine=file.engine,
+        sample=sample,
     )
     _check_names(settings)
     return settings

@@ -10,7 +10,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,8 +57,12 @@ class Tables:
 
     def fingerprint(self, name: str, **where: str) -> int | None:
         """What the partition was made from (`write`), or None when it was never written."""
+        return self.fingerprints(name)(**where)
+
+    def fingerprints(self, name: str) -> Callable[..., int | None]:
+        """A look-up of `fingerprint` over one snapshot of the table, for asking about many partitions."""
         table = self._open(name)
-        return None if table is None else table.transaction_version(_partition(where))
+        return lambda **where: None if table is None else table.transaction_version(_partition(where))
 
     def write(
         self,
@@ -67,6 +71,7 @@ class Tables:
         *,
         schema: pa.Schema,
         fingerprint: int,
+        before_commit: Callable[[], None] | None = None,
         **where: str,
     ) -> Written:
         """Replace one partition, or the whole table when `where` is empty, in one commit.
@@ -76,30 +81,75 @@ class Tables:
         Args:
             data: one batch or many, with at least the columns of `schema`.
             fingerprint: 63-bit digest of the inputs, settings and code that made the data.
+            before_commit: called when the data is on disk and before any reader can see it.
             where: partition column = value, for example day="2026-01-31". A table has the same partition columns always.
         """
+        rows, added = self._write_file(name, [data] if isinstance(data, pl.DataFrame) else data, schema, where)
+        if before_commit is not None:
+            before_commit()
+        version = self._commit(name, [added] if added else [], schema, {_partition(where): fingerprint}, where, list(where))
+        return Written(rows, version)
+
+    def write_partitions(
+        self,
+        name: str,
+        data: Mapping[str, pl.DataFrame],
+        *,
+        schema: pa.Schema,
+        fingerprints: Mapping[str, int],
+        column: str = "day",
+    ) -> Written:
+        """Replace the whole table by these partitions in one commit, each with a fingerprint of its own.
+
+        For small tables of all days whose content decides, day by day, what has to be made again.
+
+        Args:
+            data: partition value -> rows. Partitions that are not named are gone after the write.
+            fingerprints: partition value -> 63-bit digest; may hold more keys than `data`.
+        """
+        written = [self._write_file(name, [frame], schema, {column: value}) for value, frame in data.items()]
+        files = [added for _, added in written if added]
+        version = self._commit(name, files, schema, fingerprints, {}, [column])
+        return Written(sum(rows for rows, _ in written), version)
+
+    def invalidate(self, name: str, **where: str) -> None:
+        """Forget what a partition was made from, so that it is made again; its rows stay as they are."""
+        from deltalake import CommitProperties, Transaction
+
+        table = self._open(name)
+        if table is not None:
+            forget = CommitProperties(app_transactions=[Transaction(_partition(where), 0)])
+            table.create_write_transaction([], mode="append", schema=table.schema(), commit_properties=forget)
+
+    def _commit(
+        self,
+        name: str,
+        files: list[dict[str, Any]],
+        schema: pa.Schema,
+        fingerprints: Mapping[str, int],
+        where: Mapping[str, str],
+        partition_by: list[str],
+    ) -> int:
         from deltalake import CommitProperties, DeltaTable, Schema, Transaction
         from deltalake.transaction import AddAction, create_table_with_add_actions
 
-        full = schema
-        for column in where:
-            full = full.append(pa.field(column, pa.string()))
-        rows, added = self._write_file(name, [data] if isinstance(data, pl.DataFrame) else data, schema, where)
-        delta_schema = Schema.from_arrow(full)
+        for column in partition_by:
+            schema = schema.append(pa.field(column, pa.string()))
+        transactions = [Transaction(partition, fingerprint) for partition, fingerprint in fingerprints.items()]
         commit: dict[str, Any] = {
-            "schema": delta_schema,
+            "schema": Schema.from_arrow(schema),
             "mode": "overwrite",
-            "partition_by": list(where) or None,
-            "commit_properties": CommitProperties(app_transactions=[Transaction(_partition(where), fingerprint)]),
+            "partition_by": partition_by or None,
+            "commit_properties": CommitProperties(app_transactions=transactions),
         }
-        actions: list[Any] = [AddAction(**added)] if added else []
+        actions: list[Any] = [AddAction(**added) for added in files]
         table = self._open(name)
         if table is None:
             create_table_with_add_actions(self.uri(name), add_actions=actions, **commit)
         else:
             filters = [(column, "=", value) for column, value in where.items()] or None
             table.create_write_transaction(actions, partition_filters=filters, **commit)
-        return Written(rows, DeltaTable(self.uri(name)).version())
+        return DeltaTable(self.uri(name)).version()
 
     def _write_file(
         self, name: str, frames: Iterable[pl.DataFrame], schema: pa.Schema, where: Mapping[str, str]
@@ -157,16 +207,35 @@ class Tables:
         return self.scan(name, version=version, **where).collect()
 
     def batches(self, name: str, **where: str) -> Iterator[pl.DataFrame]:
-        """One partition, or the whole table, in batches of at most `batch_rows` rows; nothing when it was never written."""
+        """One partition, or the whole table by partition value, in batches of at most `batch_rows` rows, each in written order.
+
+        Yields nothing when the table was never written.
+        """
         table = self._open(name)
         if table is None:
             return
-        dataset: Any = table.to_pyarrow_dataset(partitions=[(column, "=", value) for column, value in where.items()] or None)
-        for batch in dataset.to_batches(batch_size=self.batch_rows):
-            if batch.num_rows:
-                frame = pl.from_arrow(batch)
-                assert isinstance(frame, pl.DataFrame)
-                yield frame
+        for partition in sorted(table.partitions(), key=lambda values: tuple(values.values())) or [{}]:
+            if any(partition.get(column) != value for column, value in where.items()):
+                continue
+            dataset: Any = table.to_pyarrow_dataset(
+                partitions=[(column, "=", value) for column, value in partition.items()] or None
+            )
+            for batch in dataset.to_batches(batch_size=self.batch_rows):
+                if batch.num_rows:
+                    frame = pl.from_arrow(batch)
+                    assert isinstance(frame, pl.DataFrame)
+                    yield frame
+
+    def dataset(self, name: str) -> Any:
+        """The table as a pyarrow dataset, which DuckDB queries with its filters and columns pushed down.
+
+        Raises:
+            FileNotFoundError: the table was never written.
+        """
+        table = self._open(name)
+        if table is None:
+            raise FileNotFoundError(f"table {name!r} has not been made yet; `flywheel run` makes it")
+        return table.to_pyarrow_dataset()
 
     def partitions(self, name: str, column: str = "day") -> list[str]:
         """The values of a partition column that hold rows, sorted."""

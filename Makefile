@@ -1,0 +1,43 @@
+# `make demo`: the main job on the bundled logs. `make test`: lint, types, tests. `make dev`: the Dagster UI.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: demo test lint dev bench bench-pii lock clean
+
+demo: $(READY)
+	$(BIN)/flywheel demo
+
+dev: $(READY)
+	$(BIN)/dagster dev --workspace workspace.yaml
+
+test: $(READY) lint
+	scripts/browser
+	$(BIN)/pytest
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(wildcard plugins/*/))
+	$(BIN)/pytest plugins
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m flywheel_tests.benchmarks
+
+bench-pii: $(READY)
+	$(BIN)/python -m flywheel_tests.benchmarks.personal_data
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header -o requirements.lock
+
+clean:
+	rm -rf $(VENV) data .dagster

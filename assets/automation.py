@@ -1,0 +1,41 @@
+"""What starts work without a click: new log files, every night, and sets that follow their data."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.graph import NODES, PROJECT, selection
+from flywheel.plan import Plan
+
+_DAILY_NODES = [name for name, node in NODES.items() if node.daily]
+_SET_NODES = [name for name, node in NODES.items() if not node.daily and name != "log_files"]
+
+everything = dg.define_asset_job("everything", selection(NODES), description="Every node: what `flywheel run` chooses from.")
+day = dg.define_asset_job(
+    "day", selection(["log_files", *_DAILY_NODES]), description="One day, from its log files to its curated conversations."
+)
+sets = dg.define_asset_job(
+    "sets", selection(_SET_NODES), description="Duplicates, splits, mixtures and training sets of all days."
+)
+
+
+@dg.sensor(job=day, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.STOPPED)
+def new_log_files(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Requests a run of each day whose log files are not those that were registered last."""
+    changed = Plan(PROJECT).changed_days()
+    for changed_day, digest in changed.items():
+        yield dg.RunRequest(run_key=f"{changed_day}:{digest}", partition_key=changed_day)
+    if not changed:
+        yield dg.SkipReason("no new log files")
+
+
+every_night = dg.build_schedule_from_partitioned_job(
+    day, name="every_night", hour_of_day=2, description="Yesterday's logs, at two in the morning UTC."
+)
+sets_every_night = dg.ScheduleDefinition(
+    name="sets_every_night",
+    job=sets,
+    cron_schedule="0 4 * * *",
+    execution_timezone="UTC",
+    description="The sets, after the days.",
+)

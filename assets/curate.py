@@ -1,0 +1,104 @@
+"""Conversations in, the ones worth training on out: cleaned, scrubbed, deduplicated, judged."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from flywheel.inspect.canaries import canary_facts
+
+from assets.expect import Rule, expectations
+from assets.graph import DAILY, PROJECT, key, node, run_step, spec
+from assets.ingest import SUMS, UNIQUE
+from flywheel.inspect.facts import flow_facts, record_facts
+
+GROUP = "curate"
+
+cleaned = node(
+    "cleaned",
+    group=GROUP,
+    kinds={"polars"},
+    description="Conversations with broken Unicode, control characters, noise markup and stray whitespace repaired; code untouched.",
+)
+scrubbed = node(
+    "scrubbed",
+    group=GROUP,
+    kinds={"presidio"},
+    description="Conversations with secrets and personal data replaced by placeholders that stay the same within a conversation.",
+)
+signatures = node(
+    "signatures",
+    group=GROUP,
+    kinds={"numba"},
+    description="MinHash signatures and shingle hashes: what a day costs later days in the search for duplicates.",
+)
+duplicates = node(
+    "duplicates",
+    group=GROUP,
+    kinds={"duckdb"},
+    description="Exact, near, prefix and same-id duplicates over all days: which, of whom, how similar. The oldest survives.",
+)
+curated = node(
+    "curated",
+    group=GROUP,
+    kinds={"polars", "deltalake"},
+    description="Conversations that every filter keeps and that repeat no other.",
+)
+
+_VERDICTS = [f"verdicts/{plugged.name}" for plugged in PROJECT.settings.filters]
+
+
+def _verdict_spec(name: str) -> dg.AssetSpec:
+    plugged = next(plugged for plugged in PROJECT.settings.filters if f"verdicts/{plugged.name}" == name)
+    settings = ", ".join(f"{setting} = {value!r}" for setting, value in plugged.settings.items()) or "its defaults"
+    description = f"What the filter `{plugged.use}` says of every conversation: score, keep. Settings: {settings}."
+    return dg.AssetSpec(
+        **spec(name, group=GROUP, kinds={"filter"}, description=description), skippable=True, partitions_def=DAILY
+    )
+
+
+@dg.multi_asset(name="judge", specs=[_verdict_spec(name) for name in _VERDICTS], can_subset=True)
+def verdicts(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    """One node a configured filter, all from one step; a filter that fails leaves the others standing."""
+    failures: list[str] = []
+    for name in _VERDICTS:
+        if key(name) in context.selected_asset_keys:
+            try:
+                yield run_step(context, name)
+            except dg.Failure as failure:
+                context.log.error(failure.description or name)
+                failures.append(failure.description or name)
+    if failures:
+        raise dg.Failure("; ".join(failures), allow_retries=False)
+
+
+def _flow(source: str, target: str) -> dg.AssetChecksDefinition:
+    return expectations(target, lambda day: flow_facts(PROJECT.tables, source, target, day), {"rows_add_up": SUMS})
+
+
+checks = [
+    _flow("conversations", "cleaned"),
+    expectations(
+        "scrubbed",
+        lambda day: flow_facts(PROJECT.tables, "cleaned", "scrubbed", day) | canary_facts(PROJECT),
+        {
+            "rows_add_up": SUMS,
+            "canaries_gone": Rule(
+                fact="canaries_below_floor",
+                maximum=0,
+                description="Planted conversations with known personal data, scrubbed with the same settings: no entity's recall "
+                "is below its floor.",
+            ),
+        },
+    ),
+    expectations(
+        "curated",
+        lambda day: record_facts(PROJECT.tables, "curated", day) | flow_facts(PROJECT.tables, "scrubbed", "curated", day),
+        {
+            "ids_unique": UNIQUE,
+            "no_empty_reply": Rule(
+                fact="no_reply", maximum=0, description="Every conversation ends with an answer or a tool call."
+            ),
+            "rows_add_up": SUMS,
+        },
+    ),
+]

@@ -1,0 +1,34 @@
+"""Where every row went, what the data is like, what it covers."""
+
+from flywheel.inspect.ledger import ledger_facts
+
+from assets.expect import Rule, expectations
+from assets.graph import PROJECT, node
+
+GROUP = "inspect"
+
+ledger = node(
+    "ledger",
+    group=GROUP,
+    kinds={"duckdb"},
+    description="For every log entry where it went: rejected, dropped, merged or kept, at which stage, why, into what.",
+)
+profile = node(
+    "profile", group=GROUP, kinds={"polars"}, description="What the curated records are like: turns, lengths, models, feedback."
+)
+coverage = node("coverage", group=GROUP, kinds={"numpy"}, description="Topics of the curated prompts and how many rows each has.")
+
+checks = [
+    expectations(
+        "ledger",
+        lambda _: ledger_facts(PROJECT.tables),
+        {
+            "every_entry_ends_once": Rule(
+                fact="unaccounted", minimum=0, maximum=0, description="Entries read = entries in the ledger, each once."
+            ),
+            "every_stage_adds_up": Rule(
+                fact="stages_that_do_not_add_up", maximum=0, description="At every stage, rows in = kept + dropped + merged."
+            ),
+        },
+    ),
+]

@@ -1,0 +1,22 @@
+"""Splits first, so that no test row ever seeds a synthesizer."""
+
+from assets.expect import Rule, expectations
+from assets.graph import PROJECT, node
+from flywheel.inspect.facts import split_facts
+
+GROUP = "synthesize"
+
+splits = node(
+    "splits",
+    group=GROUP,
+    kinds={"polars"},
+    description="Train, validation and test, by family: records linked by ancestry, session or duplication stay together.",
+)
+
+checks = [
+    expectations(
+        "splits",
+        lambda _: split_facts(PROJECT.tables),
+        {"no_family_straddles": Rule(fact="straddling", maximum=0, description="No family has rows in two splits.")},
+    ),
+]

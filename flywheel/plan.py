@@ -1,0 +1,184 @@
+"""What is made from what, and what has to be made again.
+
+Each node of the graph is a table, or a partition of one. Its *fingerprint* is a digest of its code version, its settings and
+the fingerprints of its inputs, and is stored with the data in the same commit; a node is stale when the stored one is not
+what it should be. Two tables of all days, `log_files` and `duplicates`, have a fingerprint a day that follows from the rows
+of that day, so that a change to one day makes the others no work.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import polars as pl
+import xxhash
+
+from flywheel import __version__, plugins
+from flywheel.errors import PluginError
+from flywheel.project import Project
+from flywheel.settings import Plugged, Settings
+
+MARKER = "*"
+_BY_CONTENT = ("log_files", "duplicates")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the graph: its name, what it reads, whether it is made day by day, and its code version.
+
+    `phase` orders the work of a run: nodes of one phase never wait for what a later phase decides.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    daily: bool
+    version: str
+    phase: int
+
+    @property
+    def table(self) -> str:
+        """The table that holds its rows and fingerprint."""
+        kind, _, _ = self.name.partition("/")
+        return {"verdicts": "verdicts", "training_set": "training_sets"}.get(kind, self.name)
+
+    def where(self, day: str | None) -> dict[str, str]:
+        """The partition of `table` that this node is, for `day` when it is daily."""
+        kind, _, name = self.name.partition("/")
+        if kind == "verdicts":
+            return {"filter": name, "day": day or ""}
+        if kind == "training_set":
+            return {"set": name}
+        return {"day": day} if day is not None and (self.daily or self.name in _BY_CONTENT) else {}
+
+
+def nodes(settings: Settings) -> dict[str, Node]:
+    """Every node of a project, in an order in which each comes after its inputs."""
+    verdicts = tuple(f"verdicts/{plugged.name}" for plugged in settings.filters)
+    mixtures = tuple(f"mixture/{mix.name}" for mix in settings.mix)
+    sets = tuple(f"training_set/{chosen.name}" for chosen in settings.sets)
+    logs = msgspec.structs.asdict(settings.logs) | {"start": settings.project.start, "sample": settings.sample}
+    made: dict[str, Node] = {}
+
+    def add(phase: int, name: str, inputs: Iterable[str], version: object, *, daily: bool = False) -> None:
+        made[name] = Node(name, tuple(inputs), daily, f"flywheel=={__version__}:{version!r}", phase)
+
+    add(0, "log_files", (), logs)
+    add(1, "records", ["log_files"], logs, daily=True)
+    add(1, "rejected", ["log_files"], logs, daily=True)
+    add(1, "conversations", ["records"], "", daily=True)
+    add(1, "cleaned", ["conversations"], settings.clean, daily=True)
+    add(1, "scrubbed", ["cleaned"], settings.scrub, daily=True)
+    add(1, "signatures", ["scrubbed"], settings.dedup, daily=True)
+    for name, plugged in zip(verdicts, settings.filters, strict=True):
+        add(1, name, ["scrubbed"], _plugin_version("filter", plugged), daily=True)
+    add(2, "duplicates", ["signatures"], settings.dedup.similarity)
+    add(3, "curated", ["scrubbed", *verdicts, "duplicates"], "", daily=True)
+    add(4, "splits", ["curated", "duplicates"], settings.splits)
+    for name, mix in zip(mixtures, settings.mix, strict=True):
+        add(4, name, ["curated", "splits", "duplicates"], mix)
+    for name, chosen in zip(sets, settings.sets, strict=True):
+        add(4, name, [f"mixture/{chosen.mix}"], (chosen, _format_version(chosen.format)))
+    add(4, "ledger", ["records", "curated", *mixtures, *sets], "")
+    add(4, "profile", ["curated"], "")
+    add(4, "coverage", ["curated"], "")
+    return made
+
+
+def _plugin_version(kind: str, plugged: Plugged) -> str:
+    """A broken or missing plugin must not keep the graph from loading: its own node says so when it runs."""
+    try:
+        return plugins.code_version(kind, plugged.use, plugged.settings)
+    except PluginError as error:
+        return f"broken: {error}"
+
+
+def _format_version(name: str) -> str:
+    return _plugin_version("format", Plugged(use=name, name=name, settings={}))
+
+
+def digest63(*parts: object) -> int:
+    """A non-negative 63-bit digest of the parts' representations, which must be the same in every process."""
+    return xxhash.xxh3_64_intdigest("\x1f".join(map(repr, parts)).encode()) >> 1
+
+
+def content_fingerprints(frame: pl.DataFrame, days: Iterable[str]) -> dict[str, int]:
+    """A digest of each day's rows, independent of their order; 0 for a day without rows."""
+    hashed = (
+        frame.select("day", row=frame.drop("day").hash_rows(seed=7)) if frame.height else pl.DataFrame({"day": [], "row": []})
+    )
+    by_day = dict(hashed.sort("day", "row").group_by("day", maintain_order=True).agg("row").iter_rows())
+    return {day: digest63(*by_day[day]) if day in by_day else 0 for day in days}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Decides what is stale, by looking at the stored fingerprints. Make a new one after every step of work."""
+
+    project: Project
+    _lookups: dict[str, Callable[..., int | None]] = field(default_factory=dict, repr=False)
+
+    @functools.cached_property
+    def nodes(self) -> dict[str, Node]:
+        return nodes(self.project.settings)
+
+    @functools.cached_property
+    def days(self) -> list[str]:
+        """The days that have log files, sorted."""
+        return self.project.tables.partitions("log_files")
+
+    def stored(self, name: str, day: str | None = None) -> int | None:
+        """The fingerprint of what is there, or None."""
+        node = self.nodes[name]
+        if node.table not in self._lookups:
+            self._lookups[node.table] = self.project.tables.fingerprints(node.table)
+        if day is None and name in _BY_CONTENT:
+            day = MARKER
+        return self._lookups[node.table](**node.where(day))
+
+    def expected(self, name: str, day: str | None = None) -> int:
+        """The fingerprint that a node has when it is made from its inputs as they are now."""
+        node = self.nodes[name]
+        if name == "log_files":
+            return digest63(name, node.version, self._files.hash_rows(seed=7).sort().to_list())
+        return digest63(name, node.version, *(self._input(source, day) for source in node.inputs))
+
+    @functools.cached_property
+    def _files(self) -> pl.DataFrame:
+        """The log files as they are now."""
+        from flywheel.sources.files import find_files
+
+        settings = self.project.settings
+        return find_files(settings.logs, root=settings.root, start=settings.project.start).drop("modified_at")
+
+    def _input(self, source: str, day: str | None) -> object:
+        if day is not None:
+            return source, self.stored(source, day)
+        if self.nodes[source].daily or source in _BY_CONTENT:
+            return source, tuple((each, self.stored(source, each)) for each in self.days)
+        return source, self.stored(source)
+
+    def changed_days(self) -> dict[str, int]:
+        """The days whose log files are not as they were registered, with a digest of the files as they are now."""
+        registered = self.project.tables.fingerprints("log_files")
+        now = content_fingerprints(self._files, {*self.days, *self._files["day"].to_list()})
+        return {day: digest for day, digest in sorted(now.items()) if registered(day=day) != digest}
+
+    def stale(self, phase: int, chosen: Sequence[str] | None = None) -> dict[str | None, list[str]]:
+        """The nodes of one phase to be made, by day (None: nodes of all days), in order; nothing when all is fresh.
+
+        Args:
+            chosen: only these nodes; all when None.
+        """
+        result: dict[str | None, list[str]] = {}
+        wanted = [node for node in self.nodes.values() if node.phase == phase and (chosen is None or node.name in chosen)]
+        for day in [*self.days, None]:
+            again: list[str] = []
+            for node in wanted:
+                if node.daily is (day is not None) and (
+                    any(source in again for source in node.inputs) or self.stored(node.name, day) != self.expected(node.name, day)
+                ):
+                    again.append(node.name)
+            if again:
+                result[day] = again
+        return result

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from flywheel.records import SCHEMA, Record, from_batch, text_message, to_batch
+from flywheel.tables import Tables
+
+NUMBERS = pa.schema([("n", pa.int64())])
+
+
+def numbers(*values: int) -> pl.DataFrame:
+    return pl.DataFrame({"n": list(values)}, schema={"n": pl.Int64})
+
+
+def test_records_come_back_equal_and_in_written_order(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    records = [Record(id=str(i), messages=(text_message("user", f"q{i}"),)) for i in range(25)]
+    batch = to_batch(records)
+
+    tables.write("records", [batch[:10], batch[10:]], schema=SCHEMA, fingerprint=7, day="2026-01-01")
+
+    assert from_batch(tables.read("records", day="2026-01-01")) == records
+
+
+def test_a_write_replaces_its_partition_and_no_other(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    tables.write("t", numbers(1, 2), schema=NUMBERS, fingerprint=1, day="a")
+    tables.write("t", numbers(3), schema=NUMBERS, fingerprint=2, day="b")
+    tables.write("t", numbers(4), schema=NUMBERS, fingerprint=3, day="a")
+
+    assert tables.read("t", day="a")["n"].to_list() == [4]
+    assert tables.read("t", day="b")["n"].to_list() == [3]
+    assert [batch["n"].to_list() for batch in tables.batches("t")] == [[4], [3]]
+
+
+def test_an_empty_partition_is_written_and_has_a_fingerprint(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    tables.write("t", numbers(), schema=NUMBERS, fingerprint=5, day="a")
+
+    assert tables.read("t").height == 0
+    assert (tables.fingerprint("t", day="a"), tables.fingerprint("t", day="b")) == (5, None)
+
+
+def test_the_fingerprint_of_a_partition_may_fall_as_well_as_rise(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    for fingerprint in (9, 3):
+        tables.write("t", numbers(1), schema=NUMBERS, fingerprint=fingerprint, day="a")
+        assert tables.fingerprint("t", day="a") == fingerprint
+
+
+def test_old_versions_can_be_read(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    first = tables.write("t", numbers(1), schema=NUMBERS, fingerprint=1)
+    tables.write("t", numbers(2), schema=NUMBERS, fingerprint=2)
+
+    assert tables.read("t", version=first.version)["n"].to_list() == [1]
+    assert tables.read("t")["n"].to_list() == [2]
+
+
+def test_a_write_that_fails_before_its_commit_changes_nothing(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    tables.write("t", numbers(1), schema=NUMBERS, fingerprint=1, day="a")
+
+    def fail() -> None:
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        tables.write("t", numbers(2), schema=NUMBERS, fingerprint=2, before_commit=fail, day="a")
+
+    assert tables.read("t")["n"].to_list() == [1]
+    assert tables.fingerprint("t", day="a") == 1
+
+
+def test_many_partitions_are_replaced_in_one_commit(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    tables.write_partitions("t", {"a": numbers(1), "b": numbers(2)}, schema=NUMBERS, fingerprints={"a": 1, "b": 2, "*": 3})
+    second = tables.write_partitions("t", {"b": numbers(4)}, schema=NUMBERS, fingerprints={"a": 5, "b": 6, "*": 7})
+
+    assert second.version == 1
+    assert tables.read("t")["n"].to_list() == [4]
+    assert [tables.fingerprint("t", day=day) for day in ("a", "b", "*")] == [5, 6, 7]
+
+
+def test_a_table_may_change_its_columns_when_it_is_replaced_whole(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    tables.write("t", numbers(1), schema=NUMBERS, fingerprint=1)
+    wider = pa.schema([("n", pa.int64()), ("m", pa.string())])
+    tables.write("t", pl.DataFrame({"n": [2], "m": ["x"]}), schema=wider, fingerprint=2)
+
+    assert tables.read("t").to_dicts() == [{"n": 2, "m": "x"}]
