@@ -1,0 +1,181 @@
+"""Which conversations repeat another one, over all days, and which one stays."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from flywheel.curate.dedup.matching import nearest_kept
+from flywheel.curate.dedup.minhash import Sets
+from flywheel.curate.dedup.words import Int64s
+from flywheel.schema import column
+
+DUPLICATES = pa.schema(
+    [
+        column("id", pa.string(), "the record that goes"),
+        column("day", pa.string(), "its partition"),
+        column("kept", pa.string(), "the record that stays in its place; never itself a duplicate"),
+        column("kept_day", pa.string(), "that one's partition"),
+        column("reason", pa.string(), "`same_id`, `exact`, `near` or `prefix`"),
+        column("similarity", pa.float64(), "Jaccard similarity to the kept record; null for `same_id` and `prefix`"),
+    ]
+)
+REASONS = ("same_id", "exact", "prefix", "near")
+_SAME_ID, _EXACT, _PREFIX, _NEAR = range(4)
+_STAYS = -1
+
+
+def find_duplicates(signatures: pl.DataFrame, *, similarity: float = 0.8) -> pl.DataFrame:
+    """Find the conversations that repeat another one.
+
+    Records are taken oldest first (`created_at`, then `id`, nulls last, then `day`). A record goes for the first of these
+    reasons that holds:
+
+    1. `same_id`: an earlier day delivered the same id.
+    2. `exact`: an older record has the same normalised conversation.
+    3. `prefix`: its messages, system prompts aside, are the beginning of a longer conversation; the longest one stays.
+    4. `near`: its word n-grams overlap by at least `similarity` with those of an older record *that stays*.
+
+    Nobody goes for resembling a record that itself goes: where A resembles B and B resembles C but A does not resemble C,
+    A and C stay. So every `near` row is truly that similar to the record kept for it (precision 1, to the 32 bits of the
+    hashes), every `kept` stays, and which rows go depends neither on the order of rows nor on how days are partitioned.
+    Pairs that share no MinHash band are missed (`lsh_bands` says how many). Where the record that stands in for a `same_id`
+    or `prefix` row goes for another reason, `kept` names the one that stays in the end; an `exact` row then has the reason
+    and similarity of its twin. A record without words is never `near`.
+
+    Args:
+        signatures: rows of `SIGNATURES`, all made with the same settings, with their `day`; any order.
+        similarity: above 0, at most 1. Bands are laid out when records are signed: sign anew to find pairs below that.
+
+    Returns:
+        One row a duplicate, columns of `DUPLICATES`, ordered by day, then id.
+
+    Raises:
+        ValueError: `similarity` is out of range, an id occurs twice in one day, or bands differ in number.
+    """
+    small = signatures.select("id", "day", "created_at", "exact", "words", "beginnings")
+    if repeated := small.height - small.select("id", "day").n_unique():
+        raise ValueError(f"{repeated} signatures repeat an id within a day; ids are unique within a partition")
+    order = small.select(pl.arg_sort_by("created_at", "id", "day", nulls_last=True)).to_series()
+    aged = small[order]
+    verdict = _Verdict(aged.height)
+    _same_id(aged, verdict)
+    _exact(aged, verdict)
+    _prefix(aged, verdict)
+    _near(aged, signatures, order.to_numpy(), verdict, similarity)
+    verdict.settle()
+    gone = np.flatnonzero(verdict.reason != _STAYS)
+    kept = verdict.target[gone]
+    return pl.DataFrame(
+        {
+            "id": aged["id"][gone],
+            "day": aged["day"][gone],
+            "kept": aged["id"][kept],
+            "kept_day": aged["day"][kept],
+            "reason": pl.Series(np.array(REASONS)[verdict.reason[gone]], dtype=pl.String),
+            "similarity": pl.Series(verdict.similarity[gone], dtype=pl.Float64, nan_to_null=True),
+        }
+    ).sort("day", "id")
+
+
+@dataclass
+class _Verdict:
+    """For each record, oldest first: why it goes (or `_STAYS`), for which one, and how similar that is."""
+
+    rows: int
+    reason: Any = field(init=False)
+    target: Int64s = field(init=False)
+    similarity: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reason = np.full(self.rows, _STAYS, np.int8)
+        self.target = np.arange(self.rows)
+        self.similarity = np.full(self.rows, np.nan)
+
+    def drop(self, rows: Int64s, reason: Any, targets: Int64s, similarity: Any = np.nan) -> None:
+        self.reason[rows], self.target[rows], self.similarity[rows] = reason, targets, similarity
+
+    def staying(self) -> Int64s:
+        return np.flatnonzero(self.reason == _STAYS)
+
+    def settle(self) -> None:
+        """Point everyone at a record that stays: each reason's targets are settled by the reasons after it."""
+        twins = np.flatnonzero(self.reason == _EXACT)
+        moved = twins[self.reason[self.target[twins]] != _STAYS]
+        self.drop(moved, self.reason[self.target[moved]], self.target[self.target[moved]], self.similarity[self.target[moved]])
+        while True:
+            further = self.target[self.target]
+            if np.array_equal(further, self.target):
+                return
+            self.target = further
+
+
+def _same_id(aged: pl.DataFrame, verdict: _Verdict) -> None:
+    rows = aged.select("id", "day").with_row_index("row").sort("id", "day")
+    first = rows.select(pl.col("row").first().over("id")).to_series().to_numpy()
+    row = rows["row"].to_numpy()
+    later = row != first
+    verdict.drop(row[later].astype(np.int64), _SAME_ID, first[later].astype(np.int64))
+
+
+def _exact(aged: pl.DataFrame, verdict: _Verdict) -> None:
+    rows = verdict.staying()
+    oldest = _oldest_equal(aged["exact"][rows])
+    later = oldest != np.arange(len(rows))
+    verdict.drop(rows[later], _EXACT, rows[oldest[later]], 1.0)
+
+
+def _oldest_equal(values: pl.Series) -> Int64s:
+    """For each value the position of its first occurrence."""
+    frame = pl.DataFrame({"value": values, "row": pl.int_range(len(values), dtype=pl.Int64, eager=True)})
+    positions: Int64s = frame.select(pl.col("row").min().over("value")).to_series().to_numpy()
+    return positions
+
+
+def _prefix(aged: pl.DataFrame, verdict: _Verdict) -> None:
+    rows = verdict.staying()
+    beginnings = aged.select("beginnings")[rows].with_columns(row=pl.Series(rows), turns=pl.col("beginnings").list.len())
+    ends = beginnings.lazy().select("row", end=pl.col("beginnings").list.last()).drop_nulls()
+    longest = (
+        beginnings.lazy()
+        .filter(pl.col("turns") > 1)
+        .select("row", "turns", end=pl.col("beginnings").list.head(pl.col("turns") - 1))
+        .explode("end")
+        .join(ends.select("end").unique(), on="end", how="semi")
+        .sort("turns", "row", descending=[True, False])
+        .group_by("end")
+        .agg(longest=pl.col("row").first())
+    )
+    found = ends.join(longest, on="end").select("row", "longest").collect()
+    verdict.drop(found["row"].to_numpy(), _PREFIX, found["longest"].to_numpy())
+
+
+def _near(aged: pl.DataFrame, signatures: pl.DataFrame, order: Any, verdict: _Verdict, similarity: float) -> None:
+    rows = verdict.staying()
+    rows = rows[aged["words"][rows].is_not_null().to_numpy()]
+    oldest = _oldest_equal(aged["words"][rows])
+    distinct = np.unique(oldest)
+    chosen = signatures.select("shingles", "bands")[order[rows[distinct]]]
+    nearest, jaccard = nearest_kept(_sets(chosen["shingles"]), _matrix(chosen["bands"]), similarity=similarity)
+    gone = nearest >= 0
+    verdict.drop(rows[distinct[gone]], _NEAR, rows[distinct[nearest[gone]]], jaccard[gone])
+    later = np.flatnonzero(oldest != np.arange(len(rows)))
+    twin = rows[oldest[later]]
+    near = np.where(verdict.reason[twin] == _NEAR, verdict.similarity[twin], 1.0)
+    verdict.drop(rows[later], _NEAR, verdict.target[twin], near)
+
+
+def _sets(shingles: pl.Series) -> Sets:
+    array: Any = shingles.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    return Sets(
+        array.offsets.to_numpy(), array.values.to_numpy(zero_copy_only=False).astype(np.int32, copy=False).view(np.uint32)
+    )
+
+
+def _matrix(bands: pl.Series) -> Any:
+    widths = bands.list.len().unique().to_list()
+    if len(widths) > 1:
+        raise ValueError(f"signatures have {sorted(widths)} bands; sign all days with the same `[dedup]` settings")
+    return bands.explode(empty_as_null=False, keep_nulls=False).to_numpy().view(np.uint64).reshape(len(bands), -1)

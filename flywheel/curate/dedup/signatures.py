@@ -1,0 +1,166 @@
+"""What a conversation is compared by: hashes of it, of its beginnings and of its words. No text is kept."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import xxhash
+
+from flywheel.curate.dedup.compiled import compiled
+from flywheel.curate.dedup.minhash import Sets, band_hashes, lsh_bands, shingle_segments
+from flywheel.curate.dedup.words import MIX, Bools, Int64s, Segments, UInt64s, finish, segments
+from flywheel.schema import column
+
+if TYPE_CHECKING:
+    from flywheel.settings import Dedup
+
+SIGNATURES = pa.schema(
+    [
+        column("id", pa.string(), "the record"),
+        column("created_at", pa.timestamp("us", "UTC"), "its age decides which of two duplicates stays"),
+        column("exact", pa.int64(), "hash of the normalised conversation: roles, text, references, tool calls"),
+        column("beginnings", pa.list_(pa.int64()), "hash up to each message that is not a system prompt, the last one of all"),
+        column("words", pa.int64(), "hash of the set of word n-grams; null without words"),
+        column("shingles", pa.list_(pa.int32()), "the set: 32-bit hashes (bit patterns), ascending as unsigned numbers"),
+        column("bands", pa.list_(pa.int64()), "hash of each MinHash band; empty without words"),
+    ]
+)
+_SYSTEM = ("system", "developer")
+_KINDS = ("text", "url", "call", "arguments")
+
+
+def sign(records: pl.DataFrame, *, settings: "Dedup") -> pl.DataFrame:
+    """Signatures of a batch: one row a record, in its order, with the columns of `SIGNATURES`.
+
+    Text is compared in NFKC, lower case. `exact` and `beginnings` see runs of white space as one blank; a reference (the
+    URL of an image, say) counts, ids of tool calls, names, reasoning and weights do not. Near-duplicates are compared by
+    word n-grams (`shingle`) of all messages in order except system and developer prompts: what was said, names and
+    arguments of tool calls, and their results. So a common system prompt makes no two chats similar, and a prompt that
+    holds a clock makes no two chats different. The unsigned hashes are stored as the signed numbers of the same bits,
+    because Delta tables have no unsigned types.
+
+    A row depends on nothing but its record and the settings. Memory: about three times the batch's text.
+    """
+    flat = _flatten(records["messages"])
+    rows = flat.message_segments[flat.row_messages]
+    sets, hashes = shingle_segments(flat.source, rows, flat.counted, ngram=settings.ngram)
+    exact = np.empty(records.height, np.uint64)
+    beginnings = np.empty(len(flat.roles), np.uint64)
+    _hash_messages(flat.row_messages, flat.message_segments, hashes, flat.kinds, flat.roles, flat.system, exact, beginnings)
+    spoken = np.concatenate([[0], np.cumsum(~flat.system)])
+    sizes = np.diff(sets.offsets)
+    layout = lsh_bands(settings.similarity, settings.permutations)
+    worded = Sets(np.concatenate([[0], sets.offsets[1:][sizes > 0]]), sets.values)
+    bands = band_hashes(worded, layout)
+    return pl.DataFrame(
+        {
+            "id": records["id"],
+            "created_at": records["created_at"],
+            "exact": exact.view(np.int64),
+            "beginnings": _lists(spoken[flat.row_messages], beginnings[~flat.system].view(np.int64)),
+            "words": pl.Series(_hash_sets(sets.offsets, sets.values).view(np.int64)).set(pl.Series(sizes == 0), None),
+            "shingles": _lists(sets.offsets, sets.values.view(np.int32)),
+            "bands": _lists(np.concatenate([[0], np.cumsum((sizes > 0) * layout.bands)]), bands.view(np.int64).ravel()),
+        }
+    )
+
+
+class _Flat(NamedTuple):
+    """A batch's conversations as segments: row i has messages `row_messages[i]` to `[i + 1]`, those have segments."""
+
+    source: Segments
+    kinds: UInt64s
+    counted: Bools
+    message_segments: Int64s
+    roles: UInt64s
+    system: Bools
+    row_messages: Int64s
+
+
+def _flatten(conversations: pl.Series) -> _Flat:
+    messages = _explode(conversations)
+    roles = messages.struct.field("role").fill_null("").replace("developer", "system")
+    salts = {role: xxhash.xxh3_64_intdigest(role.encode()) for role in roles.unique().to_list()}
+    system = roles.is_in(_SYSTEM).to_numpy()
+    parts = messages.struct.field("content")
+    calls = messages.struct.field("tool_calls")
+    part, call = _explode(parts), _explode(calls)
+    part_message, call_message = (np.repeat(np.arange(len(messages)), _lengths(lists)) for lists in (parts, calls))
+    url = part.struct.field("url")
+    pieces = [part.struct.field("text"), url.drop_nulls(), call.struct.field("name"), call.struct.field("arguments")]
+    owner = np.concatenate([part_message, part_message[url.is_not_null().to_numpy()], call_message, call_message])
+    kinds = np.repeat(np.arange(len(_KINDS), dtype=np.uint64), [len(piece) for piece in pieces])
+    order = np.argsort(owner, kind="stable")
+    source = segments(_normalise(pl.concat(pieces)))
+    return _Flat(
+        source=Segments(source.data, source.starts[order], source.stops[order]),
+        kinds=kinds[order],
+        counted=(kinds[order] != _KINDS.index("url")) & ~system[owner[order]],
+        message_segments=np.searchsorted(owner[order], np.arange(len(messages) + 1)),
+        roles=roles.replace_strict(
+            list(salts), pl.Series(list(salts.values()), dtype=pl.UInt64), return_dtype=pl.UInt64
+        ).to_numpy(),
+        system=system,
+        row_messages=np.concatenate([[0], np.cumsum(_lengths(conversations))]),
+    )
+
+
+def _explode(lists: pl.Series) -> pl.Series:
+    return lists.explode(empty_as_null=False, keep_nulls=False)
+
+
+def _lengths(lists: pl.Series) -> Int64s:
+    lengths: Int64s = lists.list.len().fill_null(0).cast(pl.Int64).to_numpy()
+    return lengths
+
+
+def _normalise(texts: pl.Series) -> pl.Series:
+    """NFKC, of the texts that are not plain ASCII."""
+    other = texts.str.len_bytes() != texts.str.len_chars()
+    if not other.any():
+        return texts
+    return texts.scatter(other.arg_true(), texts.filter(other).str.normalize("NFKC"))
+
+
+def _lists(offsets: Int64s, values: Any) -> pl.Series:
+    series = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(values)))
+    assert isinstance(series, pl.Series)
+    return series
+
+
+@compiled
+def _hash_messages(
+    row_messages: Any,
+    message_segments: Any,
+    hashes: Any,
+    kinds: Any,
+    roles: Any,
+    system: Any,
+    exact: Any,
+    beginnings: Any,
+) -> None:  # pragma: no cover
+    for row in range(len(row_messages) - 1):
+        whole, spoken = MIX, MIX
+        for message in range(row_messages[row], row_messages[row + 1]):
+            said = roles[message]
+            for segment in range(message_segments[message], message_segments[message + 1]):
+                if hashes[segment]:
+                    said = finish((said ^ hashes[segment]) * MIX + kinds[segment])
+            whole = finish((whole ^ said) * MIX)
+            if not system[message]:
+                spoken = finish((spoken ^ said) * MIX)
+            beginnings[message] = spoken
+        exact[row] = whole
+
+
+@compiled
+def _hash_sets(offsets: Any, values: Any) -> Any:  # pragma: no cover
+    hashes = np.empty(len(offsets) - 1, np.uint64)
+    for row in range(len(hashes)):
+        state = np.uint64(offsets[row + 1] - offsets[row])
+        for position in range(offsets[row], offsets[row + 1]):
+            state = (state ^ np.uint64(values[position])) * MIX
+            state ^= state >> np.uint64(32)
+        hashes[row] = finish(state)
+    return hashes
