@@ -92,7 +92,7 @@ class Mix(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `[[mix]]`. `take` gives, for `curated` and each `synthetic/NAME`, the share of its rows to take."""
 
     name: Name
-    take: dict[str, Share] = {"curated": 1.0}
+    take: dict[str, Share] = msgspec.field(default_factory=lambda: {"curated": 1.0})
     seed: int = 0
     max_rows: int | None = None
 
@@ -123,8 +123,8 @@ class _File(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     splits: Splits = Splits()
     filters: list[dict[str, Any]] | None = None
     synthesize: list[dict[str, Any]] = []
-    mix: list[Mix] = [Mix(name="chat")]
-    sets: list[Set] = [Set(name="chat", format="openai_chat")]
+    mix: list[Mix] = msgspec.field(default_factory=lambda: [Mix(name="chat")])
+    sets: list[Set] = msgspec.field(default_factory=lambda: [Set(name="chat", format="openai_chat")])
     engine: Engine = Engine()
 
 
