@@ -57,7 +57,8 @@ def mix(sources: Mapping[str, pl.DataFrame | Iterable[pl.DataFrame]], *, setting
     rows = pl.concat(frames).unique(("id", "_source"), keep="first", maintain_order=True) if frames else empty()
     if not frames:
         return Mixture(rows, choice.exits, choice.report)
-    kept = choice.kept.join(rows, left_on=("id", "source"), right_on=("id", "_source"), how="left", maintain_order="left")
+    wanted = choice.kept.select("id", _source="source")
+    kept = wanted.join(rows, on=("id", "_source"), how="left", maintain_order="left")
     return Mixture(kept.select([name for name in rows.columns if name != "_source"]), choice.exits, choice.report)
 
 
