@@ -35,5 +35,6 @@ def chunks(ends: "np.ndarray[Any, np.dtype[np.int64]]", limit: int) -> Iterator[
 
 def on_all_cores(work: Callable[[int, int], _Result], ranges: Iterator[tuple[int, int]]) -> list[_Result]:
     """Results of `work(start, stop)` in the order of the ranges, from one thread a core; `work` must free the lock."""
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with ThreadPoolExecutor(max_workers=cores) as pool:
         return list(pool.map(lambda span: work(*span), ranges))

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from flywheel.curate.dedup.matching import nearest_kept
-from flywheel.curate.dedup.minhash import Sets
+from flywheel.curate.dedup.shingles import Sets
 from flywheel.curate.dedup.words import Int64s
 from flywheel.schema import column
 
@@ -55,6 +55,8 @@ def find_duplicates(signatures: pl.DataFrame, *, similarity: float = 0.8) -> pl.
     Raises:
         ValueError: `similarity` is out of range, an id occurs twice in one day, or bands differ in number.
     """
+    if not 0 < similarity <= 1:
+        raise ValueError(f"similarity must be above 0 and at most 1, not {similarity}")
     small = signatures.select("id", "day", "created_at", "exact", "words", "beginnings")
     if repeated := small.height - small.select("id", "day").n_unique():
         raise ValueError(f"{repeated} signatures repeat an id within a day; ids are unique within a partition")
@@ -155,6 +157,8 @@ def _prefix(aged: pl.DataFrame, verdict: _Verdict) -> None:
 def _near(aged: pl.DataFrame, signatures: pl.DataFrame, order: Any, verdict: _Verdict, similarity: float) -> None:
     rows = verdict.staying()
     rows = rows[aged["words"][rows].is_not_null().to_numpy()]
+    if not len(rows):
+        return
     oldest = _oldest_equal(aged["words"][rows])
     distinct = np.unique(oldest)
     chosen = signatures.select("shingles", "bands")[order[rows[distinct]]]
@@ -169,9 +173,7 @@ def _near(aged: pl.DataFrame, signatures: pl.DataFrame, order: Any, verdict: _Ve
 
 def _sets(shingles: pl.Series) -> Sets:
     array: Any = shingles.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    return Sets(
-        array.offsets.to_numpy(), array.values.to_numpy(zero_copy_only=False).astype(np.int32, copy=False).view(np.uint32)
-    )
+    return Sets(array.offsets.to_numpy(), array.values.to_numpy(zero_copy_only=False).view(np.uint32))
 
 
 def _matrix(bands: pl.Series) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from flywheel.curate.dedup.compiled import compiled
-from flywheel.curate.dedup.minhash import Sets
+from flywheel.curate.dedup.shingles import Sets
 from flywheel.curate.dedup.words import Float64s, Int64s, UInt64s
 
 

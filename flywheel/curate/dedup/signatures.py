@@ -7,9 +7,10 @@ import polars as pl
 import pyarrow as pa
 import xxhash
 
-from flywheel.curate.dedup.compiled import compiled
-from flywheel.curate.dedup.minhash import Sets, band_hashes, lsh_bands, shingle_segments
-from flywheel.curate.dedup.words import MIX, Bools, Int64s, Segments, UInt64s, finish, segments
+from flywheel.curate.dedup.kernels import hash_messages, hash_sets
+from flywheel.curate.dedup.minhash import band_hashes, lsh_bands
+from flywheel.curate.dedup.shingles import Sets, shingle_segments
+from flywheel.curate.dedup.words import Bools, Int64s, Segments, UInt64s, segments
 from flywheel.schema import column
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def sign(records: pl.DataFrame, *, settings: "Dedup") -> pl.DataFrame:
     sets, hashes = shingle_segments(flat.source, rows, flat.counted, ngram=settings.ngram)
     exact = np.empty(records.height, np.uint64)
     beginnings = np.empty(len(flat.roles), np.uint64)
-    _hash_messages(flat.row_messages, flat.message_segments, hashes, flat.kinds, flat.roles, flat.system, exact, beginnings)
+    hash_messages(flat.row_messages, flat.message_segments, hashes, flat.kinds, flat.roles, flat.system, exact, beginnings)
     spoken = np.concatenate([[0], np.cumsum(~flat.system)])
     sizes = np.diff(sets.offsets)
     layout = lsh_bands(settings.similarity, settings.permutations)
@@ -59,7 +60,7 @@ def sign(records: pl.DataFrame, *, settings: "Dedup") -> pl.DataFrame:
             "created_at": records["created_at"],
             "exact": exact.view(np.int64),
             "beginnings": _lists(spoken[flat.row_messages], beginnings[~flat.system].view(np.int64)),
-            "words": pl.Series(_hash_sets(sets.offsets, sets.values).view(np.int64)).set(pl.Series(sizes == 0), None),
+            "words": pl.Series(hash_sets(sets.offsets, sets.values).view(np.int64)).set(pl.Series(sizes == 0), None),
             "shingles": _lists(sets.offsets, sets.values.view(np.int32)),
             "bands": _lists(np.concatenate([[0], np.cumsum((sizes > 0) * layout.bands)]), bands.view(np.int64).ravel()),
         }
@@ -81,7 +82,8 @@ class _Flat(NamedTuple):
 def _flatten(conversations: pl.Series) -> _Flat:
     messages = _explode(conversations)
     roles = messages.struct.field("role").fill_null("").replace("developer", "system")
-    salts = {role: xxhash.xxh3_64_intdigest(role.encode()) for role in roles.unique().to_list()}
+    known = roles.unique()
+    salts = pl.Series([xxhash.xxh3_64_intdigest(role.encode()) for role in known], dtype=pl.UInt64)
     system = roles.is_in(_SYSTEM).to_numpy()
     parts = messages.struct.field("content")
     calls = messages.struct.field("tool_calls")
@@ -98,9 +100,7 @@ def _flatten(conversations: pl.Series) -> _Flat:
         kinds=kinds[order],
         counted=(kinds[order] != _KINDS.index("url")) & ~system[owner[order]],
         message_segments=np.searchsorted(owner[order], np.arange(len(messages) + 1)),
-        roles=roles.replace_strict(
-            list(salts), pl.Series(list(salts.values()), dtype=pl.UInt64), return_dtype=pl.UInt64
-        ).to_numpy(),
+        roles=roles.replace_strict(known, salts).to_numpy(),
         system=system,
         row_messages=np.concatenate([[0], np.cumsum(_lengths(conversations))]),
     )
@@ -127,40 +127,3 @@ def _lists(offsets: Int64s, values: Any) -> pl.Series:
     series = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(values)))
     assert isinstance(series, pl.Series)
     return series
-
-
-@compiled
-def _hash_messages(
-    row_messages: Any,
-    message_segments: Any,
-    hashes: Any,
-    kinds: Any,
-    roles: Any,
-    system: Any,
-    exact: Any,
-    beginnings: Any,
-) -> None:  # pragma: no cover
-    for row in range(len(row_messages) - 1):
-        whole, spoken = MIX, MIX
-        for message in range(row_messages[row], row_messages[row + 1]):
-            said = roles[message]
-            for segment in range(message_segments[message], message_segments[message + 1]):
-                if hashes[segment]:
-                    said = finish((said ^ hashes[segment]) * MIX + kinds[segment])
-            whole = finish((whole ^ said) * MIX)
-            if not system[message]:
-                spoken = finish((spoken ^ said) * MIX)
-            beginnings[message] = spoken
-        exact[row] = whole
-
-
-@compiled
-def _hash_sets(offsets: Any, values: Any) -> Any:  # pragma: no cover
-    hashes = np.empty(len(offsets) - 1, np.uint64)
-    for row in range(len(hashes)):
-        state = np.uint64(offsets[row + 1] - offsets[row])
-        for position in range(offsets[row], offsets[row + 1]):
-            state = (state ^ np.uint64(values[position])) * MIX
-            state ^= state >> np.uint64(32)
-        hashes[row] = finish(state)
-    return hashes

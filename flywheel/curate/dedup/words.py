@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import polars as pl
 
-from flywheel.curate.dedup.compiled import compiled
+from flywheel.curate.dedup.kernels import SPACE, WORD
 
 Float64s: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 Int64s: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
@@ -22,13 +22,6 @@ UInt64s: TypeAlias = "np.ndarray[Any, np.dtype[np.uint64]]"
 Bools: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
 UInt8s: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"
 
-NGRAM_LIMIT = 13
-MIX = np.uint64(0x9E3779B97F4A7C15)
-_BASIS = np.uint64(0xCBF29CE484222325)
-_BLANK = np.uint64(32)
-_WORD = np.uint32(1 << 31)
-_SPACE = np.uint32(1 << 30)
-_CODE = np.uint32(0x1FFFFF)
 _CONTEXTUAL = "\u03a3\u0130"
 
 
@@ -64,63 +57,4 @@ def characters() -> UInt32s:
     codes = np.frombuffer(lowered.encode("utf-32-le", "surrogatepass"), np.uint32).copy()
     word = np.frombuffer(re.sub(r"\W", "0", re.sub(r"\w", "1", lowered)).encode("ascii"), np.uint8) == ord("1")
     space = np.fromiter(map(str.isspace, every), bool, len(every))
-    return codes | np.where(word, _WORD, np.uint32(0)) | np.where(space, _SPACE, np.uint32(0))
-
-
-@compiled
-def finish(state: Any) -> Any:  # pragma: no cover
-    """MurmurHash3's 64-bit finaliser."""
-    state ^= state >> np.uint64(33)
-    state *= np.uint64(0xFF51AFD7ED558CCD)
-    state ^= state >> np.uint64(33)
-    state *= np.uint64(0xC4CEB9FE1A85EC53)
-    return state ^ (state >> np.uint64(33))
-
-
-@compiled
-def scan_segment(
-    data: Any, start: int, stop: int, table: Any, tokens: Any, found: int
-) -> tuple[int, np.uint64]:  # pragma: no cover
-    """Append the segment's word hashes at `tokens[found]`; return the new count and the hash of the segment's text.
-
-    A word's hash runs over its lower-case code points. The text's hash runs over all of them, each run of white space
-    counting as one blank and none at the ends; it is 0 for a text of nothing else.
-    """
-    text, word = _BASIS, _BASIS
-    within, blank, something = False, False, False
-    position = start
-    while position < stop:
-        byte = data[position]
-        if byte < 0x80:
-            entry = table[byte]
-            position += 1
-        elif byte < 0xE0:
-            entry = table[((byte & 0x1F) << 6) | (data[position + 1] & 0x3F)]
-            position += 2
-        elif byte < 0xF0:
-            entry = table[((byte & 0x0F) << 12) | ((data[position + 1] & 0x3F) << 6) | (data[position + 2] & 0x3F)]
-            position += 3
-        else:
-            high = ((byte & 0x07) << 18) | ((data[position + 1] & 0x3F) << 12)
-            entry = table[high | ((data[position + 2] & 0x3F) << 6) | (data[position + 3] & 0x3F)]
-            position += 4
-        code = np.uint64(entry & _CODE)
-        if entry & _WORD:
-            word = (word ^ code) * MIX
-            within = True
-        elif within:
-            tokens[found] = finish(word)
-            found += 1
-            word, within = _BASIS, False
-        if entry & _SPACE:
-            blank = something
-        else:
-            if blank:
-                text = (text ^ _BLANK) * MIX
-                blank = False
-            text = (text ^ code) * MIX
-            something = True
-    if within:
-        tokens[found] = finish(word)
-        found += 1
-    return found, finish(text) | np.uint64(1) if something else np.uint64(0)
+    return codes | np.where(word, WORD, np.uint32(0)) | np.where(space, SPACE, np.uint32(0))
