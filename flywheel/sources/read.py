@@ -1,0 +1,269 @@
+"""One day's log files -> batches of records, and for every line where it went."""
+
+import datetime as dt
+import hmac
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import polars as pl
+import pyarrow as pa
+
+from flywheel import records as schema
+from flywheel.errors import Rejected
+from flywheel.ledger import exits
+from flywheel.plugins import Source
+from flywheel.records import Record, digest, to_batch
+from flywheel.schema import column
+from flywheel.settings import Logs
+from flywheel.sources.files import open_file
+from flywheel.sources.lines import BadEntry, Blank, Entry, entries
+from flywheel.sources.recognize import Recognizer
+from flywheel.sources.unpack import unpack
+
+REJECTED = pa.schema(
+    [
+        column("file", pa.string(), "the file's `uri` in `log_files`"),
+        column("offset", pa.int64(), "where the entry begins, in bytes of the unpacked stream"),
+        column("length", pa.int64(), "bytes of the entry; 0 for a cut or a file that could not be opened"),
+        column("reason", pa.string(), "a slug: `not_json`, `line_too_long`, `truncated`, `unknown_dialect`, `http_error`"),
+    ]
+)
+READS = pa.schema(
+    [
+        column("file", pa.string(), "the file's `uri` in `log_files`"),
+        column("sha256", pa.string(), "of the stored bytes when the file was registered"),
+        column("bytes", pa.int64(), "of the unpacked stream that lines and entries cover"),
+        column("lines", pa.int64(), "lines or document elements: accepted + rejected + blank"),
+        column("blank", pa.int64(), "empty lines"),
+        column("accepted", pa.int64(), "entries that gave at least one record"),
+        column("rejected", pa.int64(), "entries that gave none, each a row of `rejected`"),
+        column("records", pa.int64(), "records in accepted entries: those passed on + merged + dropped"),
+        column("merged", pa.int64(), "records whose id had been read before on this day (`same_id`)"),
+        column("dropped", pa.int64(), "records without messages or that cannot be stored"),
+    ]
+)
+_BATCH_BYTES = 64 << 20
+_USERS = 100_000
+
+
+class Chunk(NamedTuple):
+    """A batch of records with the columns of `SCHEMA`, and the rows of `REJECTED` and `EXITS` that fell beside it."""
+
+    records: pl.DataFrame
+    rejected: pl.DataFrame
+    exits: pl.DataFrame
+
+
+@dataclass
+class _Counts:
+    file: str
+    sha256: str | None
+    bytes: int = 0
+    lines: int = 0
+    blank: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    records: int = 0
+    merged: int = 0
+    dropped: int = 0
+
+
+class Reading:
+    """The files of one day, read as often as it is iterated; `reads` has the counts of what was iterated last.
+
+    Memory: one batch (`batch_rows` records, or 64 MB of entries where those are long), one entry, and about 100 bytes for
+    each id of the day. Nothing that a file or a source does stops the others.
+    """
+
+    def __init__(
+        self,
+        files: pl.DataFrame,
+        *,
+        logs: Logs,
+        root: Path,
+        sources: Mapping[str, Source],
+        key: bytes,
+        batch_rows: int = 10_000,
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            files: rows of `LOG_FILES`, read in this order. Of a file that has grown, the registered `size` is read.
+            logs: the dialect, the licences and the app that records get, and the longest line.
+            root: the folder that relative uris start from.
+            sources: by dialect; at least the one that `logs.dialect` names.
+            key: secret of the user ids' HMAC.
+            batch_rows: above 0.
+
+        Raises:
+            ConfigError: `sources` lacks `logs.dialect`.
+        """
+        self.files = files
+        self.logs = logs
+        self.root = root
+        self.recognizer = Recognizer(sources, logs.dialect)
+        self.key = key
+        self.batch_rows = batch_rows
+        self._users: dict[str, str] = {}
+        self._start()
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Batches in the order of files and offsets; the last may be short, and there is none for no lines."""
+        self._start()
+        for uri, size, sha256, problem in self.files.select("uri", "size", "sha256", "problem").iter_rows():
+            counts = _Counts(uri, sha256)
+            self._counts.append(counts)
+            if problem is not None:
+                self._reject(counts, BadEntry(0, 0, problem))
+                continue
+            try:
+                file = open_file(uri, self.root)
+            except Exception:  # every store raises its own
+                self._reject(counts, BadEntry(0, 0, "unreadable"))
+                continue
+            with file:
+                pieces = _counted(unpack(file, size=size), counts)
+                for item in entries(pieces, max_line_bytes=self.logs.max_line_bytes):
+                    self._take(counts, item)
+                    if self._is_full():
+                        yield self._flush()
+        if self._waiting or self._rejected or self._exits:
+            yield self._flush()
+
+    @property
+    def reads(self) -> pl.DataFrame:
+        """One row a file with the columns of `READS`, in the order of the files; complete once iteration is."""
+        return pl.DataFrame([asdict(counts) for counts in self._counts], schema=pl.Schema(READS), orient="row")
+
+    def _start(self) -> None:
+        self._counts: list[_Counts] = []
+        self._ids: set[bytes] = set()
+        self._waiting: list[tuple[Record, _Counts]] = []
+        self._waiting_bytes = 0
+        self._rejected: list[tuple[str, int, int, str]] = []
+        self._exits: list[tuple[str, str, bool]] = []
+
+    def _is_full(self) -> bool:
+        rows = max(len(self._waiting), len(self._rejected), len(self._exits))
+        return rows >= self.batch_rows or self._waiting_bytes >= _BATCH_BYTES
+
+    def _take(self, counts: _Counts, item: Entry | BadEntry | Blank) -> None:
+        if isinstance(item, Blank):
+            counts.lines += 1
+            counts.blank += 1
+        elif isinstance(item, BadEntry):
+            self._reject(counts, item)
+        else:
+            try:
+                dialect, found = self.recognizer.read(item)
+                if not any(record.messages for record in found):
+                    raise Rejected("no_messages")
+            except Rejected as rejected:
+                self._reject(counts, BadEntry(item.offset, item.length, rejected.reason))
+                return
+            self._accept(counts, item, dialect, found)
+
+    def _reject(self, counts: _Counts, bad: BadEntry) -> None:
+        counts.lines += 1
+        counts.rejected += 1
+        self._rejected.append((counts.file, *bad))
+
+    def _accept(self, counts: _Counts, entry: Entry, dialect: str, found: list[Record]) -> None:
+        counts.lines += 1
+        counts.accepted += 1
+        counts.records += len(found)
+        self._waiting_bytes += entry.length
+        source = schema.Source(file=counts.file, offset=entry.offset, length=entry.length, dialect=dialect)
+        for index, record in enumerate(found):
+            given = _clean(record.id) or digest(entry.data, *([str(index).encode()] if len(found) > 1 else []))
+            known = bytes.fromhex(digest(given.encode()))
+            if not record.messages:
+                counts.dropped += 1
+                self._exits.append((given, "no_messages", False))
+            elif known in self._ids:
+                counts.merged += 1
+                self._exits.append((given, "same_id", True))
+            else:
+                self._ids.add(known)
+                self._waiting.append((self._complete(record, given, source, dialect), counts))
+
+    def _complete(self, record: Record, given: str, source: schema.Source, dialect: str) -> Record:
+        """Fill in what the reader knows and the source does not."""
+        user = self._pseudonym(record.user) if record.user else None
+        feedback = record.feedback
+        if user and any(said.by == record.user for said in feedback):
+            feedback = tuple(msgspec.structs.replace(said, by=user) if said.by == record.user else said for said in feedback)
+        return msgspec.structs.replace(
+            record,
+            id=given,
+            source=source,
+            origin=f"log:{dialect}" if record.origin == "log" else record.origin,
+            user=user,
+            app=record.app or self.logs.app,
+            feedback=feedback,
+            licenses=tuple(dict.fromkeys((*self.logs.licenses, *record.licenses))),
+        )
+
+    def _pseudonym(self, user: str) -> str:
+        """Keyed HMAC-SHA256 of the raw id, its first 32 hexadecimal characters."""
+        known = self._users.get(user)
+        if known is None:
+            if len(self._users) >= _USERS:
+                self._users.clear()
+            known = hmac.digest(self.key, user.encode(errors="surrogatepass"), "sha256").hex()[:32]
+            self._users[user] = known
+        return known
+
+    def _flush(self) -> Chunk:
+        batch = self._store()
+        rejected = pl.DataFrame(self._rejected, schema=pl.Schema(REJECTED), orient="row")
+        left = pl.concat(
+            exits(
+                [id for id, _, was in self._exits if was is merged],
+                [reason for _, reason, was in self._exits if was is merged],
+                into=[id for id, _, was in self._exits if was is merged] if merged else None,
+                merged=merged,
+            )
+            for merged in (True, False)
+        )
+        self._waiting, self._rejected, self._exits = [], [], []
+        self._waiting_bytes = 0
+        return Chunk(batch, rejected, left)
+
+    def _store(self) -> pl.DataFrame:
+        """The waiting records as a batch. One that Arrow refuses is mended (unpaired surrogates) or dropped, alone."""
+        try:
+            return to_batch(record for record, _ in self._waiting)
+        except Exception:  # found below, record by record
+            batches = [schema.empty()]
+        for record, counts in self._waiting:
+            try:
+                batches.append(to_batch([_mended(record)]))
+            except Exception:  # the exit says so; the error's text could hold the record's
+                counts.dropped += 1
+                self._exits.append((record.id, "cannot_be_stored", False))
+        return pl.concat(batches)
+
+
+def _counted(pieces: Iterator[bytes], counts: _Counts) -> Iterator[bytes]:
+    for piece in pieces:
+        counts.bytes += len(piece)
+        yield piece
+
+
+def _mended(record: Record) -> Record:
+    return msgspec.convert(_clean(msgspec.to_builtins(record, builtin_types=(dt.datetime,))), Record)
+
+
+def _clean(value: Any) -> Any:
+    """Replace unpaired surrogates, which no file can hold, by U+FFFD; halves that belong together become one character."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {key: _clean(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(inner) for inner in value]
+    return value

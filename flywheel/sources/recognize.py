@@ -1,0 +1,101 @@
+"""Which dialect an entry is written in, and the records that its source makes of it."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from flywheel.errors import ConfigError, Rejected
+from flywheel.plugins import Source
+from flywheel.records import Record
+from flywheel.sources.lines import Entry, decode
+
+NOT_MINE = "unmapped"
+_HEAD = 1 << 20
+_SHAPES = 4096
+_SLUG = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class Parsed(NamedTuple):
+    """An accepted entry: its dialect and the records as its source gave them, at least one."""
+
+    dialect: str
+    records: list[Record]
+
+
+class Recognizer:
+    """Finds an entry's source among several.
+
+    The first source whose `sniff` knows the entry reads it, and its word is final, unless it rejects the entry as `unmapped`:
+    then the next one that knows it may try. The most specific comes first (`specificity`, 50 where a source states none), then
+    the name. As sniffing with all of them would cost more than parsing, an entry that has the same top-level keys as an
+    earlier one is first offered to the source that read that one. One source given by name is not asked to sniff.
+    """
+
+    def __init__(self, sources: Mapping[str, Source], dialect: str = "auto") -> None:
+        """`dialect`: a key of `sources`, or `auto`. Raises ConfigError when there is no such source."""
+        if dialect != "auto" and dialect not in sources:
+            raise ConfigError(
+                f"[logs] dialect = {dialect!r}: no source of that name is loaded. There is {', '.join(sorted(sources))}, or auto."
+            )
+        self.named = None if dialect == "auto" else dialect
+        self.sources = sources
+        self.order = sorted(sources, key=lambda name: (-getattr(sources[name], "specificity", 50), name))
+        self.by_shape: dict[Any, str] = {}
+
+    def read(self, entry: Entry) -> Parsed:
+        """The entry's records.
+
+        Raises:
+            Rejected: the reason of `decode` or of the source; `unknown_dialect`; `no_records` (the source gave none);
+                `source_error:TYPE` (the source failed: its message is not kept, it could hold text).
+        """
+        value = decode(entry.data)
+        if self.named:
+            return Parsed(self.named, _parse(self.sources[self.named], value))
+        head = entry.data[:_HEAD]
+        shape = tuple(value) if type(value) is dict else type(value)
+        usual = self.by_shape.get(shape)
+        if usual is not None and _knows(self.sources[usual], head):
+            try:
+                return Parsed(usual, _parse(self.sources[usual], value))
+            except Rejected as rejected:
+                if rejected.reason != NOT_MINE:
+                    raise
+        return self._search(entry, shape, head)
+
+    def _search(self, entry: Entry, shape: Any, head: bytes) -> Parsed:
+        reason = "unknown_dialect"
+        for name in self.order:
+            if not _knows(self.sources[name], head):
+                continue
+            try:
+                records = _parse(self.sources[name], decode(entry.data))  # anew: a source may have changed the value
+            except Rejected as rejected:
+                if rejected.reason != NOT_MINE:
+                    raise
+                reason = rejected.reason
+                continue
+            if len(self.by_shape) >= _SHAPES:
+                self.by_shape.clear()
+            self.by_shape[shape] = name
+            return Parsed(name, records)
+        raise Rejected(reason)
+
+
+def _knows(source: Source, head: bytes) -> bool:
+    try:
+        return source.sniff(head)
+    except Exception as error:  # a plugin's fault, counted on the entry that shows it
+        raise Rejected(f"source_error:{type(error).__name__}") from None
+
+
+def _parse(source: Source, value: Any) -> list[Record]:
+    try:
+        records = list(source.parse(value))
+    except Rejected as rejected:
+        raise Rejected(rejected.reason if _SLUG.fullmatch(rejected.reason) else "invalid_reason") from None
+    except Exception as error:  # a plugin's fault, counted on the entry that shows it
+        raise Rejected(f"source_error:{type(error).__name__}") from None
+    if not records:
+        raise Rejected("no_records")
+    return records
