@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import polars as pl
 
+# Tags nested in tags (`<b<br>r>`) take a round each; whoever nests deeper does it on purpose and keeps the rest.
 MOST_ROUNDS = 8
 
 # Unicode 16, quick-check NFC "no" and "maybe": combining marks, Hangul jamo, compatibility ideographs and a few singletons.
@@ -62,13 +63,14 @@ ABOUT_MARKUP = (
     r"|bootstrap|tailwind|jquery|selectors?|xpath|scrap(?:e|ed|ing|er)|beautifulsoup|regex|nbsp)\b[^;]"
     r"|</?(?:html|head|body|!doctype|table|t[rdh]|thead|tbody|form|input|button|select|option|label|textarea|nav|header|footer|section"
     r"|main|article|pre|code|canvas|iframe|link|meta|title|template|[a-z]+-[a-z-]+)\b"
-    r"|\b(?:the|an?|is|are|does|use|using|with|of|in|inside|between|into|what|why|how)\s+</?(?:p|div|span|br)\b|[`\"'(][^`\n]{0,9}</?(?:p|div|span|br|script|style)\b"
+    r"|\b(?:the|an?|is|are|does|use|using|with|of|in|inside|between|into|what|why|how)\s+</?(?:p|div|span|br)\b"
+    r"|(?:`[^`\n]{0,9}|[\"'(] ?)</?(?:p|div|span|br|script|style)\b"
     r"|\{[^{}\n]*:[^{}\n]*;"
     r"|(?-i:</?[A-Z][a-z]\w+)"
 )
 _VERBATIM = re.compile(
     r"^[ \t>]*(?P<fence>`{3,}|~{3,})[^\n]*(?:\n.*?(?:^[ \t>]*(?P=fence)[`~]*[ \t]*$|\Z)|\Z)"
-    r"|(?<!`)(?P<tick>`+)(?!`)(?:(?!\n[ \t]*\n).)*?(?<!`)(?P=tick)(?!`)|<pre\b(?:(?!<pre\b).)*?</pre>",
+    r"|(?<!`)(?P<tick>`+)(?!`)(?:(?!\n[ \t]*\n).){1,2000}?(?<!`)(?P=tick)(?!`)|<pre\b(?:(?!<pre\b).)*?</pre>",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -211,6 +213,7 @@ def _replacement(found: re.Match[str]) -> str:
         return " "
     start = found.string.rfind("\n", 0, found.start()) + 1
     end = found.string.find("\n", found.end())
-    if "|" in found.string[start : None if end < 0 else end]:
+    line = found.string[start : None if end < 0 else end]
+    if "|" in line or line.startswith(("    ", "\t")):
         return found[0]
     return {"br": "\n", "p": "\n\n", "div": "\n", "span": ""}[found[2].lower()]
