@@ -5,6 +5,7 @@ Run by developers; its output is committed. The same seed gives the same files.
 
 import datetime as dt
 import gzip
+import itertools
 import json
 import random
 import zlib
@@ -82,7 +83,7 @@ def _plant_repeats(teller: Teller, day: dt.date, talks: dict[tuple[dt.date, str]
         kind = "exact" if number < 12 else "near"
         copy = again(teller, talk, max(day, talk[0].at.date()), kind)
         talks[day, "support"].append(copy)
-        row = {"id": copy[-1].id, "of": talk[-1].id}
+        row: Json = {"id": copy[-1].id, "of": talk[-1].id}
         if kind == "near":
             row["jaccard"] = round(jaccard(trigrams(copy[-1]), trigrams(talk[-1])), 4)
         repeats[f"{kind}_duplicates"].append(row)
@@ -90,7 +91,7 @@ def _plant_repeats(teller: Teller, day: dt.date, talks: dict[tuple[dt.date, str]
 
 def _continue_sessions(teller: Teller, talks: dict[tuple[dt.date, str], list[list[Call]]], repeats: Json) -> None:
     """Some customers come back the next day to the same session, whose history is then repeated in that day's log."""
-    for day, following in zip(DAYS, DAYS[1:], strict=False):
+    for day, following in itertools.pairwise(DAYS):
         told = [talk for talk in talks[day, "support"] if len(talk) >= 3 and talk[0].kind == "plain"]
         for talk in teller.rng.sample(told, 3):
             tail = talk[len(talk) - 1 :]
@@ -109,15 +110,15 @@ def _rate(rng: random.Random, app: str, calls: list[Call]) -> None:
         good = rng.random() < (0.1 if call.kind in ("empty", "truncated", "repetitive") else 0.8)
         if app == "support" and rng.random() < 0.14:
             comment = rng.choice([None, None, "solved it", "clear steps"] if good else [None, "wrong answer", "did not help"])
-            given = {"name": "thumbs", "value": "up" if good else "down", "comment": comment, "at": write._iso(call.at)}
+            given = {"name": "thumbs", "value": "up" if good else "down", "comment": comment, "at": write.iso(call.at)}
             call.feedback = [given]
         if app == "langfuse" and rng.random() < 0.7:
             for annotator in rng.sample(["annotator-1", "annotator-2", "annotator-3"], rng.choice([2, 2, 3])):
                 label = "good" if good != (rng.random() < 0.1) else "bad"
-                stamp = {"timestamp": write._iso(call.at), "source": "ANNOTATION", "dataType": "CATEGORICAL"}
+                stamp = {"timestamp": write.iso(call.at), "source": "ANNOTATION", "dataType": "CATEGORICAL"}
                 call.feedback.append({"name": "helpful", "value": None, "stringValue": label, "authorUserId": annotator} | stamp)
             score = {"name": "relevance", "value": round(rng.uniform(0.3, 1.0), 2), "dataType": "NUMERIC", "source": "EVAL"}
-            call.feedback.append(score | {"timestamp": write._iso(call.at)})
+            call.feedback.append(score | {"timestamp": write.iso(call.at)})
 
 
 def _write_day(teller: Teller, day: dt.date, talks: dict[tuple[dt.date, str], list[list[Call]]], made: Made) -> None:
@@ -239,7 +240,7 @@ def _planted(seed: int, teller: Teller, talks: dict[tuple[dt.date, str], list[li
         },
         "counts": {kind: len(ids) for kind, ids in sorted(kinds.items())},
         "files": dict(sorted(made.facts.items())),
-        "kinds": {kind: ids for kind, ids in sorted(kinds.items())},
+        "kinds": dict(sorted(kinds.items())),
         **repeats,
         "personal": personal,
     }

@@ -3,41 +3,9 @@
 import random
 from dataclasses import dataclass, field
 
-_FIRST = (
-    "Aurelio Birgitta Caspian Delphine Eskil Fiorella Gwendolyn Hamish Ignatius Jorunn Kasimir Leocadia Marisol Nandini "
-    "Oluwaseun Priyanka Quillan Rosamund Svetlana Thandiwe Umberto Valentina Wilhelmina Xiomara Yevgenia Zbigniew Anneliese "
-    "Bartholomew Clementine Dagfinn Evangeline Florentina Giuseppe Henrietta Isadora Jacinda Konstantin Lysander Magdalena "
-    "Nikolai Ottoline Percival Rafaela Sebastiano Tatyana Ulrika Vasiliki Winifred Yolanda Zuleika"
-).split()
-_LAST = (
-    "Achterberg Bellweather Czerwinski Dunmore-Pryce Eikeland Fairbrother Grzybowski Holmqvist Iyengar Jankauskas Kowalczyk "
-    "Lindqvist Mbatha Nakamoto-Reyes Okonkwo Pettigrew Quarshie Rasmussen Szymborski Thistlewood Uchikawa Vandermeer "
-    "Wojciechowski Ximenes Yamazaki Zielonka Abernathy Bogdanov Castellanos Dragomir Featherstone Gustafsson Hargreaves "
-    "Ivankovic Jablonski Krishnamurthy Laukkanen Montgomery Nwachukwu Oyelaran Papadakis Rosenqvist Stavropoulos Tremblay "
-    "Venkataraman Wadsworth Zamorano"
-).split()
-_STREETS = [
-    "Larkspur Lane",
-    "Old Quarry Road",
-    "Juniper Street",
-    "Harrowgate Avenue",
-    "Millpond Drive",
-    "Saddler's Way",
-    "Cobalt Court",
-]
-_CITIES = [
-    "Fernbrook, OR 97199",
-    "Port Ellery, ME 04099",
-    "Cedar Hollow, TX 78799",
-    "Wrenfield, OH 43299",
-    "Stonebridge, VT 05499",
-]
-# Examples from the IBAN registry's documentation.
-_IBANS = (
-    "GB82 WEST 1234 5698 7654 32|DE89 3704 0044 0532 0130 00|FR14 2004 1010 0505 0001 3M02 606|NL91 ABNA 0417 1643 00|"
-    "ES91 2100 0418 4502 0005 1332|BE68 5390 0754 7034|CH93 0076 2011 6238 5295 7|AT61 1904 3002 3457 3201|"
-    "PL61 1090 1014 0000 0712 1981 2874|SE45 5000 0000 0583 9825 7466|NO93 8601 1117 947|IE29 AIBK 9311 5212 3456 78"
-).split("|")
+from flywheel.demo.grammar import load_grammar
+
+_WORDS: dict[str, list[str]] = load_grammar()["people"]
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -64,13 +32,14 @@ class Person:
     planted: Planted
 
     def __post_init__(self) -> None:
-        self.first, self.last = self.rng.choice(_FIRST), self.rng.choice(_LAST)
+        self._told: dict[str, str] = {}
+        self.first, self.last = self.rng.choice(_WORDS["first"]), self.rng.choice(_WORDS["last"])
         self.user_id = f"cust-{self.rng.randrange(10**7, 10**8)}"
 
     def tell(self, kind: str, where: str) -> str:
-        if not hasattr(self, f"_{kind}_value"):
-            setattr(self, f"_{kind}_value", getattr(self, f"_{kind}")())
-        return self.planted.note(kind, getattr(self, f"_{kind}_value"), where)
+        if kind not in self._told:
+            self._told[kind] = getattr(self, f"_{kind}")()
+        return self.planted.note(kind, self._told[kind], where)
 
     def _name(self) -> str:
         return f"{self.first} {self.last}"
@@ -99,20 +68,19 @@ class Person:
         return self.rng.choice([" ", "-", ""]).join(digits[i : i + 4] for i in range(0, 16, 4))
 
     def _iban(self) -> str:
-        iban = self.rng.choice(_IBANS)
+        iban = self.rng.choice(_WORDS["ibans"])
         return iban if self.rng.random() < 0.5 else iban.replace(" ", "")
 
     def _ssn(self) -> str:
         return f"{self.rng.randrange(900, 1000)}-{self.rng.randrange(10, 50)}-{self.rng.randrange(1000, 10_000)}"
 
     def _address(self) -> str:
-        return f"{self.rng.randrange(11, 9900)} {self.rng.choice(_STREETS)}, {self.rng.choice(_CITIES)}"
+        return f"{self.rng.randrange(11, 9900)} {self.rng.choice(_WORDS['streets'])}, {self.rng.choice(_WORDS['cities'])}"
 
     def _dob(self) -> str:
         year, month, day = self.rng.randrange(1944, 2006), self.rng.randrange(1, 13), self.rng.randrange(1, 29)
-        names = "January February March April May June July August September October November December".split()
         return self.rng.choice(
-            [f"{year}-{month:02d}-{day:02d}", f"{month:02d}/{day:02d}/{year}", f"{day} {names[month - 1]} {year}"]
+            [f"{year}-{month:02d}-{day:02d}", f"{month:02d}/{day:02d}/{year}", f"{day} {_WORDS['months'][month - 1]} {year}"]
         )
 
 

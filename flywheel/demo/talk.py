@@ -228,6 +228,7 @@ FIND_ORDER: Json = {
 
 
 def tool_call(call_id: str, name: str, arguments: Json) -> Json:
+    """A function call as OpenAI logs it: the arguments are JSON text."""
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
 
 
@@ -255,6 +256,7 @@ def trigrams(call: Call) -> set[tuple[str, ...]]:
 
 
 def jaccard(one: set[tuple[str, ...]], other: set[tuple[str, ...]]) -> float:
+    """Overlap of two sets, 0 to 1; 0 for two empty ones."""
     return len(one & other) / max(len(one | other), 1)
 
 

@@ -28,7 +28,7 @@ def openai_chat(call: Call) -> bytes:
     metadata: Json = {"user": call.user, "session": call.session, "app": call.app}
     if call.feedback:
         metadata["feedback"] = call.feedback
-    entry: Json = {"timestamp": _iso(call.at), "request": request}
+    entry: Json = {"timestamp": iso(call.at), "request": request}
     if call.error:
         status, code = call.error
         entry |= {"status": status, "response": {"error": {"message": "The request failed.", "type": code, "code": code}}}
@@ -116,8 +116,8 @@ def langfuse(call: Call) -> Json:
         "traceId": trace,
         "type": "GENERATION",
         "name": "answer",
-        "startTime": _iso(call.at),
-        "endTime": _iso(call.at + dt.timedelta(seconds=2)),
+        "startTime": iso(call.at),
+        "endTime": iso(call.at + dt.timedelta(seconds=2)),
         "model": call.model,
         "modelParameters": {"temperature": 0.4},
         "input": {"messages": call.messages, "tools": call.tools} if call.tools else call.messages,
@@ -132,7 +132,7 @@ def langfuse(call: Call) -> Json:
     ]
     return {
         "id": trace,
-        "timestamp": _iso(call.at),
+        "timestamp": iso(call.at),
         "name": "support-chat",
         "userId": call.user,
         "sessionId": call.session,
@@ -165,5 +165,6 @@ def _usage(call: Call) -> tuple[int, int]:
     return asked // 4 + 1, len((call.reply or {}).get("content") or "") // 4 + 1
 
 
-def _iso(moment: dt.datetime) -> str:
+def iso(moment: dt.datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and a Z."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

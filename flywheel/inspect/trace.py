@@ -1,0 +1,135 @@
+"""Where one record came from and where it went: every table that knows it, in the order of the graph."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flywheel.tables import Tables
+
+STAGES = ("records", "conversations", "cleaned", "scrubbed", "curated", "splits", "verified")
+_ASIDE = ("exits", "verdicts", "duplicates", "signatures", "rejected", "log_files", "ledger")
+
+
+@dataclass(frozen=True)
+class TraceStep:
+    """One thing known about a record. `stage` is a table or set, `what` a verb, `details` say the rest; never its text."""
+
+    stage: str
+    what: str
+    details: dict[str, Any]
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{key} {_plain(value)}" for key, value in self.details.items() if value is not None)
+        return f"{self.stage:<16} {self.what:<12} {told}".rstrip()
+
+
+def trace(id: str, *, tables: Tables, stages: Sequence[str] = STAGES) -> list[TraceStep]:
+    """All steps of a record's way, in the order of `stages`; empty when nothing knows the id.
+
+    Steps are `read` (file, offset, length, dialect), `made` (from parents), `present` (in a stage's table), `merged` and
+    `dropped` (reason, into, score), `scored` (by a filter), `repeats` and `kept` (duplicates), `exported` (set, file line,
+    split). Tables that do not exist are passed over; cost is one filtered scan of each table.
+
+    Args:
+        id: a record's id.
+        tables: the project's tables; sets are looked for as `sets/NAME/lineage.parquet` below the same root.
+        stages: tables of records, in the graph's order. Other tables of records (`synthetic/NAME`, `mixture/NAME`) follow.
+    """
+    steps: list[TraceStep] = []
+    exits = _rows(tables, "exits", pl.col("id") == id)
+    known = [*stages, *(name for name in _names(tables) if name not in (*stages, *_ASIDE))]
+    for stage in known:
+        for row in _rows(tables, stage, pl.col("id") == id):
+            if not any(step.what in ("read", "made") for step in steps):
+                steps.append(_origin(stage, row))
+            steps.append(TraceStep(stage, "present", _keep(row, "day", "split")))
+        steps += [_exit(stage, row) for row in exits if row.get("stage") == stage]
+        if stage == "scrubbed":
+            steps += _repeats(id, tables)
+            steps += _verdicts(id, tables)
+    if "scrubbed" not in known:
+        steps += [*_repeats(id, tables), *_verdicts(id, tables)]
+    steps += [_exit(str(row.get("stage")), row) for row in exits if row.get("stage") not in known]
+    return steps + _exports(id, tables)
+
+
+def trace_line(file: str | Path, line: int, *, tables: Tables) -> list[TraceStep]:
+    """The way of the record on a line (counted from 1) of an exported set, by the lineage.parquet beside the file.
+
+    Raises:
+        FileNotFoundError: there is no lineage.parquet beside the file.
+        LookupError: the lineage has no such line.
+    """
+    file = Path(file)
+    rows = pl.scan_parquet(file.parent / "lineage.parquet").filter(pl.col("line") == line).collect()
+    if "split" in rows.columns and rows["split"].n_unique() > 1:
+        rows = rows.filter(pl.col("split") == file.stem)
+    if rows.is_empty():
+        raise LookupError(f"{file.parent / 'lineage.parquet'} has no line {line} for {file.name}; lines count from 1.")
+    return trace(rows["id"][0], tables=tables)
+
+
+def render(id: str, steps: Sequence[TraceStep]) -> list[str]:
+    """The trace as lines of text, the id first."""
+    return [f"record {id}", *(f"  {step}" for step in steps)] if steps else [f"record {id} is in no table of this project"]
+
+
+def _origin(stage: str, row: dict[str, Any]) -> TraceStep:
+    if row.get("parents"):
+        return TraceStep(stage, "made", {"from": " ".join(row["parents"])} | _keep(row, "origin", "generation", "model"))
+    source = row.get("source") or {}
+    return TraceStep(
+        stage, "read", _keep(source, "file", "offset", "length", "dialect") | _keep(row, "created_at", "app", "model")
+    )
+
+
+def _exit(stage: str, row: dict[str, Any]) -> TraceStep:
+    return TraceStep(stage, row["outcome"], _keep(row, "reason", "into", "score", "day"))
+
+
+def _verdicts(id: str, tables: Tables) -> list[TraceStep]:
+    rows = sorted(_rows(tables, "verdicts", pl.col("id") == id), key=lambda row: str(row.get("filter")))
+    return [TraceStep("verdicts", "scored", _keep(row, "filter", "score", "keep", "day")) for row in rows]
+
+
+def _repeats(id: str, tables: Tables) -> list[TraceStep]:
+    steps = []
+    for row in _rows(tables, "duplicates", (pl.col("id") == id) | (pl.col("kept") == id)):
+        what = "repeats" if row["id"] == id else "kept for"
+        other = row["kept"] if row["id"] == id else row["id"]
+        steps.append(TraceStep("duplicates", what, {"record": other} | _keep(row, "reason", "similarity", "day")))
+    return steps
+
+
+def _exports(id: str, tables: Tables) -> list[TraceStep]:
+    steps = []
+    for path in sorted(Path(tables.root).glob("sets/*/lineage.parquet")):
+        for row in pl.scan_parquet(path).filter(pl.col("id") == id).collect().to_dicts():
+            steps.append(TraceStep(f"sets/{path.parent.name}", "exported", _keep(row, "split", "line")))
+    return steps
+
+
+def _names(tables: Tables) -> list[str]:
+    return [] if "://" in tables.root else tables.names()
+
+
+def _rows(tables: Tables, name: str, wanted: pl.Expr) -> list[dict[str, Any]]:
+    """Matching rows without their messages; none when the table is absent or is about something else."""
+    if not tables.exists(name):
+        return []
+    frame = tables.scan(name)
+    columns = frame.collect_schema().names()
+    if not set(wanted.meta.root_names()) <= set(columns):
+        return []
+    return frame.filter(wanted).select(pl.exclude("messages", "candidates", "feedback", "tools")).collect().to_dicts()
+
+
+def _keep(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in names if row.get(name) is not None}
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
