@@ -27,17 +27,8 @@ _PAIRS = (
     ("inputs", "outputs"),
 )
 _TIMES = ("created_at", "createdAt", "timestamp", "time", "ts", "date", "start_time", "startTime", "requested_at", "request_time")
-_SESSIONS: tuple[str, ...] = (
-    "session_id",
-    "sessionId",
-    "session",
-    "conversation_id",
-    "conversationId",
-    "conversation",
-    "thread_id",
-    "threadId",
-)
-_SESSIONS += ("chat_id", "trace_id", "traceId", "episode_id")
+_SESSIONS: tuple[str, ...] = ("session_id", "sessionId", "session", "conversation_id", "conversationId", "conversation")
+_SESSIONS += ("thread_id", "threadId", "chat_id", "trace_id", "traceId", "episode_id")
 _USERS = ("user", "user_id", "userId", "end_user", "end_user_id", "safety_identifier", "customer_id", "account_id")
 _APPS = ("app", "app_name", "application", "service", "service_name", "workload_id", "project", "project_name")
 _PERSONAL = ("user", "email", "ip_address", "phone", "api_key", "account_id", "customer_id", "safety_identifier", "token")

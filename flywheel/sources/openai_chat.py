@@ -16,6 +16,8 @@ from flywheel.sources.values import decoded, first, has_keys, items, mapping, mo
 
 __all__ = ["OpenAIChat", "answers", "read"]
 
+_OTHERS = ("run_type", "call_type", "traceId", "resourceSpans", "observations", "parent_observation_id", "span_id", "spanId")
+
 
 @dataclass(frozen=True)
 class OpenAIChat:
@@ -31,8 +33,8 @@ class OpenAIChat:
     def sniff(self, head: bytes) -> bool:
         """A wrapped call: both sides named, or choices beside messages."""
         if has_keys(head, "request", "response") or has_keys(head, "__sse__") or has_keys(head, "request_body"):
-            return not has_keys(head, "run_type") and not has_keys(head, "call_type")
-        if has_keys(head, "choices"):
+            return not any(has_keys(head, key) for key in _OTHERS)
+        if has_keys(head, "choices") and not any(has_keys(head, key) for key in _OTHERS):
             return (
                 has_keys(head, "messages") or has_keys(head, "response") or has_keys(head, "output") or has_keys(head, "prompt")
             )

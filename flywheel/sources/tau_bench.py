@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from flywheel.errors import Rejected
-from flywheel.records import Feedback, Record
+from flywheel.records import Feedback, Message, Record
 from flywheel.sources.chat import conversation, has_messages
 from flywheel.sources.messages import dataset_record
 from flywheel.sources.values import has_keys, mapping, scalar, string
@@ -20,6 +20,9 @@ __all__ = ["TauBench"]
 @dataclass(frozen=True)
 class TauBench:
     """`traj` is the conversation, `reward` the feedback, task and trial are tags; the task's customer is the user.
+
+    The record ends with the agent's last message: what the simulated customer (`###STOP###`) or a tool says after it has no
+    reply to learn from.
 
     Few-shot rows hold a flattened dialogue whose calls were printed as `None`: they cannot be rebuilt (`lossy_display`).
     """
@@ -48,12 +51,17 @@ class TauBench:
         tags = [f"{key}={value}" for key in ("task_id", "trial") if (value := scalar(row.get(key)))]
         yield dataset_record(
             {},
-            conversation(row["traj"]),
+            _until_reply(conversation(row["traj"])),
             session=f"task-{number}" if number else None,
             user=string(task.get("user_id")),
             feedback=(Feedback(name="reward", value=reward),) if reward else (),
             tags=tuple(tags),
         )
+
+
+def _until_reply(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    last = max((at for at, message in enumerate(messages) if message.role == "assistant"), default=len(messages) - 1)
+    return messages[: last + 1]
 
 
 def _displayed(display: str) -> Record:
