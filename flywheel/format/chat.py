@@ -14,6 +14,7 @@ Images = Literal["reject", "keep"]
 ROLES = ("system", "user", "assistant", "tool")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NOT_IN_A_NAME = re.compile(r"[\s<|\\/>]")
+_DEPTH = 100
 _MEDIA = ("image", "audio", "file")
 _JSON_TYPES = frozenset(("string", "number", "integer", "boolean", "object", "array", "null"))
 
@@ -28,7 +29,7 @@ def conversation(record: Record, *, system_prompt: str | None = None) -> list[Me
     Raises:
         Rejected: `no_messages`, `unknown_role`, `no_prompt` (nothing before the first reply), `no_assistant_reply` (somebody
             else has the last word), `empty_message`, `tool_result_without_call`, `unanswered_tool_call` (in the middle; a
-            final message may be calls), `repeated_tool_call_id`, `invalid_tool_arguments` (not a JSON object),
+            final message may be calls), `repeated_tool_call_id`, `invalid_tool_arguments` (no JSON object, or over 100 levels deep),
             `invalid_tool_name` (not 1 to 64 letters, digits, `_`, `-`).
     """
     messages = [msgspec.structs.replace(m, role="system") if m.role == "developer" else m for m in record.messages]
@@ -91,13 +92,25 @@ def _checked(call: ToolCall, spare: str) -> ToolCall:
     if not _TOOL_NAME.fullmatch(call.name):
         raise Rejected("invalid_tool_name")
     text = call.arguments.strip() or "{}"
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
-        raise Rejected("invalid_tool_arguments") from None
-    if not isinstance(value, dict):
+    if not isinstance(_decoded(text, "invalid_tool_arguments"), dict):
         raise Rejected("invalid_tool_arguments")
     return msgspec.structs.replace(call, id=call.id or spare, arguments=text)
+
+
+def _decoded(text: str, reason: str) -> Any:
+    """The JSON value, refused when it is none or nests deeper than `_DEPTH`, which would break encoders and trainers."""
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise Rejected(reason) from None
+    level = [value]
+    for _ in range(_DEPTH):
+        if not level:
+            return value
+        level = [
+            inner for one in level if isinstance(one, (dict, list)) for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    raise Rejected(reason)
 
 
 def weights(messages: Sequence[Message], train_on: TrainOn) -> list[int | None]:
@@ -164,10 +177,7 @@ def functions(record: Record) -> list[dict[str, Any]]:
 
 
 def _function(text: str) -> dict[str, Any]:
-    try:
-        tool = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
-        raise Rejected("invalid_tool_schema") from None
+    tool = _decoded(text, "invalid_tool_schema")
     inner = tool.get("function", tool) if isinstance(tool, dict) else None
     if not isinstance(inner, dict) or not _TOOL_NAME.fullmatch(str(inner.get("name", ""))):
         raise Rejected("invalid_tool_schema")

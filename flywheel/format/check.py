@@ -64,7 +64,7 @@ def _lines(path: Path, format_name: str) -> Iterator[Problem]:
             at += len(line)
             try:
                 row = msgspec.json.decode(line)
-            except (msgspec.DecodeError, UnicodeError):
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
                 yield Problem(number, "invalid_json" if line.strip() else "blank_line")
                 continue
             rows += 1
@@ -179,7 +179,7 @@ def _call(call: Any) -> bool:
         return False
     try:
         arguments = msgspec.json.decode(function["arguments"])
-    except (msgspec.DecodeError, UnicodeError, TypeError, KeyError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError, KeyError):
         return False
     return isinstance(function.get("name"), str) and isinstance(arguments, dict)
 
@@ -215,7 +215,7 @@ def _trl_tools(row: Mapping[str, Any]) -> Iterator[str]:
     tools = row.get("tools")
     try:
         decoded = msgspec.json.decode(tools) if isinstance(tools, str) else tools
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         decoded = 0
     yield from _tools([] if decoded is None else decoded)
 

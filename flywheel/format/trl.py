@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from flywheel.errors import Rejected
 from flywheel.format import chat
 from flywheel.records import Message, Record
 
@@ -15,7 +16,8 @@ def message(turn: Message, *, reasoning: Reasoning, arguments: Arguments) -> dic
     """One message. `content` is always there and text, empty where there are only calls; other keys where they say something.
 
     Raises:
-        Rejected: the reasons of `chat.content`.
+        Rejected: the reasons of `chat.content`; `number_too_large` for arguments as objects with an integer beyond 64 bits,
+            at which `datasets` refuses the whole file.
     """
     text = chat.content(turn, images="reject")
     assert isinstance(text, str)  # only kept images make parts
@@ -36,12 +38,26 @@ def message(turn: Message, *, reasoning: Reasoning, arguments: Arguments) -> dic
                 "type": "function",
                 "function": {
                     "name": call.name,
-                    "arguments": call.arguments if arguments == "text" else msgspec.json.decode(call.arguments),
+                    "arguments": call.arguments if arguments == "text" else _object(call.arguments),
                 },
             }
             for call in turn.tool_calls
         ]
     return row
+
+
+def _object(arguments: str) -> Any:
+    value = msgspec.json.decode(arguments)
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, dict):
+            stack.extend(one.values())
+        elif isinstance(one, list):
+            stack.extend(one)
+        elif isinstance(one, int) and not -(2**63) <= one < 2**63:
+            raise Rejected("number_too_large")
+    return value
 
 
 def tools(record: Record) -> str:

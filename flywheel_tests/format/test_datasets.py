@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flywheel.errors import Rejected
 from flywheel.format.export import Renders
 from flywheel.format.openai_chat import OpenaiChat
 from flywheel.format.parquet import Parquet
@@ -40,9 +41,7 @@ def compact(value: Any) -> Any:
 
 def clashing() -> Iterator[Record]:
     """Arguments whose types no Arrow column could hold."""
-    for number, arguments in enumerate(
-        ('{"a": 1}', '{"a": "x"}', '{"a": [1, {"b": null}]}', "{}", '{"c": 12345678901234567890123}')
-    ):
+    for number, arguments in enumerate(('{"a": 1}', '{"a": "x"}', '{"a": [1, {"b": null}]}', "{}", '{"c": 9223372036854775807}')):
         call = Message(role="assistant", tool_calls=(ToolCall(id="1", name="f", arguments=arguments),))
         turns = (text_message("user", "q"), call, text_message("tool", "r", tool_call_id="1"), text_message("assistant", "a"))
         tools = (json.dumps({"name": "f", "parameters": {"type": "object", "properties": {"a": {"default": number}}}}),)
@@ -53,7 +52,7 @@ def clashing() -> Iterator[Record]:
     "format_", [TrlMessages(), TrlPromptCompletion(), TrlMessages(arguments="text"), TrlMessages(reasoning="thinking")]
 )
 def test_trl_sets_load_from_their_folder_and_from_their_file_without_loss(format_: Renders, load: Any, tmp_path: Path) -> None:
-    records = [*support_agents(20), *function_calls()[:40], *list(clashing())[:4]]
+    records = [*support_agents(20), *function_calls()[:40], *clashing()]
     made = write(records, tmp_path / "set", format_)
     expected = [format_.render(record) for record in records if record.split in ("train", None)]
 
@@ -75,7 +74,7 @@ def test_a_first_call_after_ten_megabytes_still_loads_from_the_folder(load: Any,
     rows = load(str(made.path), split="train")
 
     assert rows[11]["messages"][1]["tool_calls"][0]["function"]["arguments"] == {"a": 1}
-    assert rows[15]["messages"][1]["tool_calls"][0]["function"]["arguments"] == {"c": 12345678901234567890123}
+    assert rows[15]["messages"][1]["tool_calls"][0]["function"]["arguments"] == {"c": 9223372036854775807}
 
 
 def test_the_records_set_and_the_openai_set_load_too(load: Any, tmp_path: Path) -> None:
@@ -87,3 +86,15 @@ def test_the_records_set_and_the_openai_set_load_too(load: Any, tmp_path: Path) 
     assert [row["id"] for row in parquet["test"]] == ["tau0", "tau10"]
     assert parquet["train"].num_rows == openai["train"].num_rows == 16
     assert openai["train"][0]["messages"][1]["content"] == records[2].messages[1].text
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1])
+def test_a_number_at_which_datasets_refuses_the_whole_file_is_refused_first(number: int) -> None:
+    nested = json.dumps({"a": [{"b": number}]})
+    call = Message(role="assistant", tool_calls=(ToolCall(id="1", name="f", arguments=nested),))
+    record = Record(id="r", messages=(text_message("user", "q"), call))
+
+    with pytest.raises(Rejected, match="number_too_large"):
+        TrlMessages().render(record)
+    assert TrlMessages(arguments="text").render(record)
+    assert OpenaiChat().render(record)

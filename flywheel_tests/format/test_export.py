@@ -196,7 +196,7 @@ def test_a_format_that_fails_names_the_record_but_not_its_text_and_leaves_nothin
 def test_other_splits_and_file_types_are_refused(tmp_path: Path) -> None:
     @dataclass(frozen=True)
     class Csv(OpenaiChat):
-        suffix = "csv"  # type: ignore[misc]
+        suffix = "csv"
 
     reply = (text_message("user", "a"), text_message("assistant", "b"))
     with pytest.raises(FlywheelError, match="record r1 has split 'dev'; there is train, validation, test"):
@@ -219,8 +219,9 @@ def test_parquet_holds_the_records_without_loss_for_duckdb_too(tmp_path: Path) -
 
     train = [record for record in records if record.split in ("train", None)]
     assert from_batch(pl.read_parquet(made.path / "train.parquet")) == train
-    counted = duckdb.sql(f"select count(*), sum(len(messages)) from '{made.path}/train.parquet'").fetchone()
-    assert counted == (len(train), sum(len(record.messages) for record in train))
+    with duckdb.connect() as connection:
+        found = connection.execute(f"select count(*), sum(len(messages)) from '{made.path}/train.parquet'").fetchall()
+    assert found == [(len(train), sum(len(record.messages) for record in train))]
     assert check_file(made.path / "train.parquet", "parquet") == []
     some = write(records, tmp_path, Parquet(columns=("id", "messages")))
     assert pl.read_parquet(some.path / "train.parquet").columns == ["id", "messages"]

@@ -23,6 +23,7 @@ CALL = Message(role="assistant", tool_calls=(ToolCall(id="c1", name="weather", a
 RESULT = text_message("tool", "rain", tool_call_id="c1")
 REPLY = text_message("assistant", "Yes.", reasoning="It says rain.")
 TOOLED = Record(id="t", messages=(text_message("developer", "Be short."), USER, CALL, RESULT, REPLY), tools=(WEATHER,))
+DEEP = '{"not":' * 101 + "{}" + "}" * 101
 FORMATS = (OpenaiChat(), TrlMessages(), TrlPromptCompletion())
 
 
@@ -96,6 +97,12 @@ def test_a_final_call_is_a_reply() -> None:
             "invalid_tool_arguments",
             said(USER, Message(role="assistant", tool_calls=(ToolCall(name="f", arguments='"\\ud800"'),))),
         ),
+        ("invalid_tool_arguments", said(USER, Message(role="assistant", tool_calls=(ToolCall(name="f", arguments=DEEP),)))),
+        (
+            "invalid_tool_arguments",
+            said(USER, Message(role="assistant", tool_calls=(ToolCall(name="f", arguments="[" * 9_000 + "]" * 9_000),))),
+        ),
+        ("invalid_tool_schema", said(USER, REPLY, tools=('{"name": "f", "parameters": ' + DEEP + "}",))),
         ("invalid_tool_name", said(USER, Message(role="assistant", tool_calls=(ToolCall(name="get weather"),)))),
         ("invalid_tool_schema", said(USER, REPLY, tools=("{}",))),
         ("invalid_tool_schema", said(USER, REPLY, tools=('{"name": "f", "parameters": {"type": "dict"}}',))),
