@@ -1,0 +1,99 @@
+"""Build the word lists of this folder: `python build_gazetteer.py TEXT...` (needs the `test` extra: Faker).
+
+First names, last names and places come from Faker's providers (MIT), more places from phonenumbers' geocoder (Apache-2.0)
+and the time zone names; common words from the texts named on the command line (plain text, JSON lines, CSV or CoNLL, also
+gzipped): a word is common when the texts write it in lower case at least three times and twice as often as capitalised.
+`NOTICE` names the texts that the committed list was made from. The same inputs give the same bytes.
+"""
+
+import gzip
+import importlib
+import pkgutil
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from zoneinfo import available_timezones
+
+HERE = Path(__file__).parent
+WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff .'’-]+")
+FIRST = ("first_names", "first_names_male", "first_names_female", "first_names_nonbinary")
+LAST = ("last_names", "last_names_male", "last_names_female")
+PLACES = ("cities", "city_names", "countries", "states", "provinces", "regions", "counties", "districts", "towns")
+
+
+def providers(kind: str) -> Iterator[type]:
+    """Every locale's Faker provider of one kind (`person`, `address`)."""
+    package = importlib.import_module(f"faker.providers.{kind}")
+    for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
+        yield importlib.import_module(f"faker.providers.{kind}.{module}").Provider
+
+
+def strings(value: Any) -> Iterator[str]:
+    """All strings in a provider's attribute, whatever its nesting; weights are skipped."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (key for key in value if isinstance(key, str))
+    elif isinstance(value, Iterable):
+        for item in value:
+            yield from strings(item)
+
+
+def attributes(kind: str, names: tuple[str, ...]) -> Iterator[str]:
+    """Latin-script strings of the named attributes of every locale."""
+    for provider in providers(kind):
+        for name in names:
+            for text in strings(getattr(provider, name, ())):
+                if LATIN.fullmatch(text.strip()):
+                    yield text.strip()
+
+
+def person_names(names: tuple[str, ...]) -> set[str]:
+    """Single words of two letters or more, lower case."""
+    return {word.lower() for text in attributes("person", names) for word in WORD.findall(text) if len(word) > 1}
+
+
+def place_names() -> set[str]:
+    """Cities, regions and countries, lower case, up to four words."""
+    geodata = importlib.import_module("phonenumbers.geodata")
+    found = set(attributes("address", PLACES))
+    for languages in geodata.GEOCODE_DATA.values():
+        found.update(re.split(r"[/,(]| - ", languages.get("en", ""))[0:1])
+    found.update(zone.rsplit("/", 1)[-1].replace("_", " ") for zone in available_timezones() if "/" in zone)
+    clean = (re.sub(r"\s+", " ", text).strip() for text in found)
+    return {text.lower() for text in clean if LATIN.fullmatch(text) and len(text) > 3 and text.count(" ") < 4}
+
+
+def common_words(paths: list[Path]) -> set[str]:
+    """Words that the texts use as ordinary words."""
+    lower: Counter[str] = Counter()
+    capital: Counter[str] = Counter()
+    for path in paths:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8", "replace")
+        for word in WORD.findall(text):
+            (lower if word.islower() else capital)[word.lower()] += 1
+    return {word for word, count in lower.items() if count >= 3 and count >= 2 * capital[word] and word.isascii()}
+
+
+def write(name: str, words: Iterable[str]) -> None:
+    """Sorted lines, gzipped without a time stamp."""
+    text = "\n".join(sorted(words)) + "\n"
+    (HERE / f"{name}.txt.gz").write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
+
+
+def main() -> None:
+    """Write every list; common words are kept from before when no text is named."""
+    write("first_names", person_names(FIRST))
+    write("last_names", person_names(LAST))
+    write("places", place_names())
+    if sys.argv[1:]:
+        write("common_words", common_words([Path(path) for path in sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    main()

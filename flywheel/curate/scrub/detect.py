@@ -1,0 +1,94 @@
+"""One text through every detector, in the order of their cost, to spans without overlaps in the original text."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from flywheel.curate.scrub.gazetteer import gazetteer
+from flywheel.curate.scrub.names import find_names
+from flywheel.curate.scrub.normalise import normalise
+from flywheel.curate.scrub.numbers import find_numbers
+from flywheel.curate.scrub.patterns import find_patterns
+from flywheel.curate.scrub.places import find_places
+from flywheel.curate.scrub.secrets import find_secrets
+from flywheel.curate.scrub.spans import Span, resolve
+from flywheel.curate.scrub.windows import windows
+from flywheel.errors import ConfigError
+from flywheel.settings import Scrub
+
+Detector = Callable[[str], list[Span]]
+
+PLACEHOLDER = re.compile(r"<([A-Z][A-Z0-9_]*)_(\d{1,9})>")
+NER = ("rules", "none")
+_WINDOW = 4000
+_SHIELD = "\x1f"
+
+
+class Detectors(NamedTuple):
+    """What `[scrub]` chose. `run` hold the detectors; `entities` limits them (all when empty); `allow` is case-folded."""
+
+    run: tuple[Detector, ...]
+    entities: frozenset[str]
+    allow: frozenset[str]
+
+    def keeps(self, entity: str, value: str) -> bool:
+        """Whether a value of this entity is to be masked under the settings."""
+        return (not self.entities or entity in self.entities) and value.strip().casefold() not in self.allow
+
+
+def choose_detectors(settings: Scrub) -> Detectors:
+    """The detectors that the settings ask for, loaded.
+
+    Raises:
+        ConfigError: `ner` names no detector that is there, a word list of it is missing, or a phone region is unknown.
+    """
+    if settings.ner not in NER:
+        raise ConfigError(
+            f"[scrub] ner = {settings.ner!r} is not available; there is {', '.join(NER)}. "
+            '`rules` finds names by word lists and context; `none` leaves names in, on purpose.'
+        )
+    _check_regions(settings.regions)
+    run: list[Detector] = [find_secrets, partial(find_patterns, regions=settings.regions), partial(_windowed, find_numbers)]
+    if settings.ner == "rules":
+        gazetteer()
+        run.append(partial(_windowed, find_names))
+        run.append(partial(_windowed, find_places))
+    return Detectors(
+        run=tuple(run),
+        entities=frozenset(settings.entities),
+        allow=frozenset(value.strip().casefold() for value in settings.allow),
+    )
+
+
+def detect(text: str, detectors: Detectors) -> list[Span]:
+    """What is personal or secret in the text: spans in its own offsets, by position, without overlaps.
+
+    Placeholders that are already there are never searched. Time is linear in the text's length.
+    """
+    normal = normalise(text)
+    seen = PLACEHOLDER.sub(lambda match: _SHIELD * len(match[0]), normal.text) if "<" in normal.text else normal.text
+    found = [span for detector in detectors.run for span in detector(seen)]
+    kept = (s for s in found if detectors.keeps(s.entity, seen[s.start : s.end]) and _SHIELD not in seen[s.start : s.end])
+    spans = resolve(seen, kept)
+    if normal.starts is None:
+        return spans
+    mapped = [s._replace(start=where[0], end=where[1]) for s in spans for where in (normal.original(s.start, s.end),)]
+    return resolve(text, mapped)
+
+
+def _windowed(detector: Detector, text: str) -> list[Span]:
+    if len(text) <= _WINDOW:
+        return detector(text)
+    return [
+        span._replace(start=span.start + offset, end=span.end + offset)
+        for offset, piece in windows(text, size=_WINDOW)
+        for span in detector(piece)
+    ]
+
+
+def _check_regions(regions: tuple[str, ...]) -> None:
+    from phonenumbers import SUPPORTED_REGIONS
+
+    if unknown := sorted(set(regions) - set(SUPPORTED_REGIONS)):
+        raise ConfigError(f"[scrub] regions has {unknown[0]!r}, which is no phone region; use codes such as US, GB, DE.")

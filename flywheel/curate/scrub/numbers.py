@@ -1,0 +1,136 @@
+"""Numbers and ids that a cue or a checksum gives away: cards, phones, ages, dates of birth, account and licence numbers."""
+
+import re
+from collections.abc import Iterator
+
+from flywheel.curate.scrub.spans import CHECKSUM, CUE, PATTERN, Span
+
+_DIGIT = re.compile(r"\d")
+_MONTH = (
+    r"(?:jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch|z)?|märz|apr(?:il)?|may|mai|jun[ei]?|jul[yi]?|aug(?:ust)?|"
+    r"sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?)"
+)
+DATE = (
+    rf"(?:\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[-/.] ?\d{{1,2}}[-/.] ?\d{{2,4}}|"
+    rf"{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}|\d{{1,2}}(?:st|nd|rd|th|\.)? (?:of )?{_MONTH}\.?,? \d{{4}})"
+)
+
+_CARD = re.compile(r"(?<![\d.])\d(?:[ \u00a0.\-–/]{0,2}\d){11,18}(?![\d])")
+_CARD_CUE = re.compile(r"(?i)\b(?:card|cc|visa|amex|master ?card|maestro|discover|karte|tarjeta|carte)\b[^.\n]{0,40}\Z")
+_LAST_FOUR = re.compile(r"(?i)\b(?:ending|ends|ended|last (?:four|4)(?: digits)?)(?: (?:in|with|of|is|are|being|:))*[ :*#x•]{0,8}(\d{4})\b")
+_PHONE = re.compile(
+    r"(?i)\b(?:phones?|tele?(?:phone|fon)?|mobile|cell(?:phone)?|call(?:ing|ed)?|texte?d?|sms|fax|whats ?app|dial|reach(?:ed)?|"
+    r"contact|handy|rufnummer|m[óo]vil|t[ée]l[ée]phone|cel(?:ular)?|office|home|work|my number)\b"
+    r"[^\d\n+(]{0,25}[\n ]?(\+?\(?\d[\d ().\-/\u00a0x+]{5,22}\d)(?!\w)"
+)
+_NO_PHONE = re.compile(rf"(?i){DATE}|\d+[.]\d\d|\d{{1,3}}(?:\.\d{{1,3}}){{3}}")
+_AGE = re.compile(
+    r"(?i)\b(\d{1,3})(?:[- ]?(?:years?|yrs?|months?|weeks?)[- ]?olds?\b|[- ]?(?:y/o|y\.o\.|yo)(?!\w)|"
+    r"[- ]years?(?= (?:of age|female|male)))|"
+    r"\b(?:aged?|turn(?:ed|ing|s)|alter|edad|[âa]ge)(?: (?:is|of|just))?[: ]{1,2}(\d{1,3})\b(?![-.,/:]?\d|[ -](?:%|days|minutes|hours))|"
+    r"\b(?:I'?m|I am|she'?s|he'?s|(?:she|he) is|was) (\d{1,3})(?=[.,;!?\n]|\Z| and\b| now\b| but\b)"
+)
+_BIRTH = re.compile(
+    rf"(?i)\b(?:born|birth ?(?:date|day)|date of birth|d\.?o\.?b\.?|geboren|geburtsdatum|n[ée]e?|naissance|nacido|nacimiento)"
+    rf"(?![a-z])[^\d\n]{{0,30}}?({DATE})"
+)
+_KIND = (
+    r"(?P<kind>driver'?s?[' ]?licen[cs]e|licen[cs]e|passport|bank account|account|acct|member(?:ship)?|policy|claim|patient|mrn|"
+    r"employee|staff|student|insurance|tax|vat|national id|ssn|social security|sin|routing|booking|reservation|confirmation|"
+    r"order|ticket|customer|client|invoice|case|certificate|gift card|loyalty|frequent flyer|vin|license plate|plate|imei|"
+    r"user|konto|kunden|ausweis|cuenta|compte)"
+)
+_BY_CUE = re.compile(
+    rf"(?i)\b{_KIND}(?:[ _-]?(?:number|nummer|no\.?|num|nr\.?|ids?|code|ref(?:erence)?|identifier))?"
+    r"(?:['\"*]{0,2}(?: (?:is|was|are|for|of|with|under)|[ ]?[:=#]){0,2}[ \n\"'*#]{1,4}|#)(?P<value>[A-Za-z0-9](?:[A-Za-z0-9_]|-(?=\w)){3,24})\b"
+)
+_LETTERS_ONLY = re.compile(r"\b(?:reservation|booking|confirmation)(?: (?i:number|code|id|reference))[^A-Z0-9\n]{1,12}([A-Z0-9]{6})\b")
+_USER = re.compile(
+    r"(?i)\b(?:user(?:[ _-]?(?:name|id))?|login|handle|screen ?name|nickname|account name|profile)(?: (?:is|was|called)|[ ]?[:=]){1,2} ?"
+    r"[\"'`*@]{0,3}([A-Za-z][\w.-]{2,31})"
+)
+_HANDLE = re.compile(r"(?i)\b(?:twitter|instagram|insta|telegram|tiktok|snapchat|discord|github|follow)\b[^\n@]{0,20}(@\w{3,30})\b")
+_SNAKE_ID = re.compile(r"(?<![\w-])[a-z]{2,15}_[a-z]{2,15}_\d{3,6}(?![\w-])")
+_PAYMENT = re.compile(r"(?i)(?<![\w-])(?:credit_card|debit_card|gift_card|certificate|paypal|payment|card|account|bank)_\d{4,12}(?!\w)")
+_PAYMENT_WORDS = re.compile(r"(?i)\b(?:certificate|gift card|voucher|payment)s?(?: (?:id|number|no\.?|code))?[ :#*`\"']{1,4}(\d{5,12})\b")
+_ENTITY = {
+    "driver": "US_DRIVER_LICENSE",
+    "licen": "US_DRIVER_LICENSE",
+    "passport": "PASSPORT",
+    "ssn": "US_SSN",
+    "social": "US_SSN",
+    "user": "USER_ID",
+}
+
+
+def find_numbers(text: str) -> list[Span]:
+    """Spans of what this module is about, in a normalised text. Time is linear: every expression is bounded."""
+    spans = [*_users(text), *_captured(text, _LETTERS_ONLY, "ACCOUNT_ID")]
+    if _DIGIT.search(text):
+        spans += [*_cards(text), *_by_cue(text), *_ages(text)]
+        spans += _captured(text, _BIRTH, "DATE_OF_BIRTH")
+        spans += [s for s in _captured(text, _PHONE, "PHONE_NUMBER") if _is_phone(text[s.start : s.end])]
+        spans += _captured(text, _LAST_FOUR, "CARD_LAST4")
+        spans += _captured(text, _PAYMENT_WORDS, "PAYMENT_ID")
+        if "_" in text:
+            spans += [Span(*match.span(), "USER_ID", PATTERN) for match in _SNAKE_ID.finditer(text)]
+            spans += [Span(*match.span(), "PAYMENT_ID", PATTERN) for match in _PAYMENT.finditer(text)]
+    return spans
+
+
+def luhn(digits: str) -> bool:
+    """Whether decimal digits pass the checksum of payment cards (ISO/IEC 7812-1)."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0
+
+
+def _captured(text: str, pattern: re.Pattern[str], entity: str) -> list[Span]:
+    found = ((match, match.lastindex or 0) for match in pattern.finditer(text))
+    return [Span(*match.span(group), entity, CUE) for match, group in found]
+
+
+def _cards(text: str) -> Iterator[Span]:
+    for match in _CARD.finditer(text):
+        digits = "".join(c for c in match[0] if c.isdigit())
+        groups = [len(group) for group in re.findall(r"\d+", match[0])]
+        if len(set(digits)) == 1 or not (min(groups) >= 3 or len(set(groups)) == 1):
+            continue
+        issued = digits[0] in "23456" or digits.startswith(("1800", "2131"))
+        if issued and luhn(digits):
+            yield Span(*match.span(), "CREDIT_CARD", CHECKSUM)
+        elif _CARD_CUE.search(text, max(0, match.start() - 60), match.start()):
+            yield Span(*match.span(), "CREDIT_CARD", CUE)
+
+
+def _is_phone(value: str) -> bool:
+    digits = sum(c.isdigit() for c in value)
+    return 7 <= digits <= 15 and not _NO_PHONE.fullmatch(value)
+
+
+def _ages(text: str) -> Iterator[Span]:
+    for match in _AGE.finditer(text):
+        group = match.lastindex or 0
+        if int(match[group]) <= 120:
+            yield Span(*match.span(group), "AGE", CUE)
+
+
+def _by_cue(text: str) -> Iterator[Span]:
+    for match in _BY_CUE.finditer(text):
+        value = match["value"]
+        if sum(c.isdigit() for c in value) >= 3 and not re.fullmatch(DATE, value):
+            kind = match["kind"].lower()
+            entity = next((name for prefix, name in _ENTITY.items() if kind.startswith(prefix)), "ACCOUNT_ID")
+            yield Span(*match.span("value"), entity, CUE - 1)
+
+
+def _users(text: str) -> Iterator[Span]:
+    for match in _USER.finditer(text):
+        value = match[1]
+        if any(c.isdigit() or c in "_." for c in value.rstrip(".")) and not value.startswith(("http", "www.")):
+            end = match.end(1) - (len(value) - len(value.rstrip(".-")))
+            yield Span(match.start(1), end, "USER_ID", CUE)
+    if "@" in text:
+        yield from _captured(text, _HANDLE, "USER_ID")
