@@ -41,9 +41,8 @@ def segments(texts: pl.Series) -> Segments:
         texts = texts.scatter(special.arg_true(), lowered)
     array: Any = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     _, offsets, data = array.buffers()
-    ends = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    bytes_ = np.frombuffer(data, np.uint8) if data is not None and data.size else np.empty(0, np.uint8)
-    return Segments(bytes_, ends[:-1], ends[1:])
+    ends = np.array(np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1])
+    return Segments(np.frombuffer(data or b"", np.uint8), ends[:-1], ends[1:])
 
 
 @cache
