@@ -12,7 +12,9 @@ from typing import NamedTuple
 _BLANK = b" \t\r\n\0\xef\xbb\xbf"
 _SPACE = re.compile(rb"[ \t\r\n\0\xef\xbb\xbf]*")
 _IN_STRING = re.compile(rb'[^"\\\n]*+(?:\\.[^"\\\n]*+)*+', re.DOTALL)
-_TO_BRACKET = re.compile(rb'[^\[\]{}"]*+')
+_TO_BRACKET = re.compile(  # over whole strings that are followed as they should be; it stops at any other quote
+    rb'(?:[^\[\]{}"]++|"(?:[^"\\\n]++|\\.)*+"(?=[ \t\r\n]*+[,:\]}]))*+', re.DOTALL
+)
 _TO_COMMA = re.compile(rb'[^\[\]{}",]*+')
 _FIRST_KEY = re.compile(rb'\{\s*"(?:[^"\\\n]|\\.){0,200}"')
 _ANY = re.compile(rb"(?<=[,\[\s])\{")
@@ -182,7 +184,9 @@ class Documents:
     def _open(self, at: int, end: int) -> bool:
         """An opening bracket: a value must be able to stand here."""
         if len(self.stack) > self.level and not self.oversize:
-            before = self.buffer[at:end].rstrip(_BLANK)[-1:] or self.buffer[max(at - 1, 0) : at]
+            before = (
+                self.buffer[max(at, end - 99) : end].rstrip(_BLANK)[-1:] or self.buffer[max(at - 1, 0) : end].rstrip(_BLANK)[-1:]
+            )
             if before not in ((b":",) if self.stack[-1] == _OPEN_OBJECT else (b",", b"[")):
                 return self._damage(end)
         self.stack.append(self.buffer[end])

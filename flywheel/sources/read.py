@@ -1,7 +1,7 @@
 """One day's log files -> batches of records, and for every line where it went."""
 
-import datetime as dt
 import hmac
+import io
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from flywheel import records as schema
 from flywheel.errors import Rejected
 from flywheel.ledger import exits
 from flywheel.plugins import Source
-from flywheel.records import Record, digest, to_batch
+from flywheel.records import Record, digest
 from flywheel.schema import column
 from flywheel.settings import Logs
 from flywheel.sources.files import open_file
@@ -45,16 +45,28 @@ READS = pa.schema(
         column("dropped", pa.int64(), "records without messages or that cannot be stored"),
     ]
 )
+_ENCODER = msgspec.json.Encoder()
 _BATCH_BYTES = 64 << 20
 _USERS = 100_000
 
 
 class Chunk(NamedTuple):
-    """A batch of records with the columns of `SCHEMA`, and the rows of `REJECTED` and `EXITS` that fell beside it."""
+    """A batch of records with the columns of `SCHEMA`, and what fell beside it.
+
+    `rejected` has the columns of `REJECTED`; `exits` those of `EXITS`, then `file` and `offset` of the entry.
+    """
 
     records: pl.DataFrame
     rejected: pl.DataFrame
     exits: pl.DataFrame
+
+
+class _Exit(NamedTuple):
+    id: str
+    reason: str
+    merged: bool
+    file: str
+    offset: int
 
 
 @dataclass
@@ -69,6 +81,15 @@ class _Counts:
     records: int = 0
     merged: int = 0
     dropped: int = 0
+
+
+class _Row(NamedTuple):
+    """A record on its way into a batch, as JSON: millions of live objects would slow Python's garbage collector down."""
+
+    json: bytes
+    id: str
+    counts: _Counts
+    offset: int
 
 
 class Reading:
@@ -141,10 +162,10 @@ class Reading:
     def _start(self) -> None:
         self._counts: list[_Counts] = []
         self._ids: set[bytes] = set()
-        self._waiting: list[tuple[Record, _Counts]] = []
+        self._waiting: list[_Row] = []
         self._waiting_bytes = 0
         self._rejected: list[tuple[str, int, int, str]] = []
-        self._exits: list[tuple[str, str, bool]] = []
+        self._exits: list[_Exit] = []
 
     def _is_full(self) -> bool:
         rows = max(len(self._waiting), len(self._rejected), len(self._exits))
@@ -182,13 +203,13 @@ class Reading:
             known = bytes.fromhex(digest(given.encode()))
             if not record.messages:
                 counts.dropped += 1
-                self._exits.append((given, "no_messages", False))
+                self._exits.append(_Exit(given, "no_messages", False, counts.file, entry.offset))
             elif known in self._ids:
                 counts.merged += 1
-                self._exits.append((given, "same_id", True))
+                self._exits.append(_Exit(given, "same_id", True, counts.file, entry.offset))
             else:
                 self._ids.add(known)
-                self._waiting.append((self._complete(record, given, source, dialect), counts))
+                self._waiting.append(_Row(_encode(self._complete(record, given, source, dialect)), given, counts, entry.offset))
 
     def _complete(self, record: Record, given: str, source: schema.Source, dialect: str) -> Record:
         """Fill in what the reader knows and the source does not."""
@@ -220,42 +241,64 @@ class Reading:
     def _flush(self) -> Chunk:
         batch = self._store()
         rejected = pl.DataFrame(self._rejected, schema=pl.Schema(REJECTED), orient="row")
-        left = pl.concat(
-            exits(
-                [id for id, _, was in self._exits if was is merged],
-                [reason for _, reason, was in self._exits if was is merged],
-                into=[id for id, _, was in self._exits if was is merged] if merged else None,
-                merged=merged,
-            )
-            for merged in (True, False)
-        )
+        left = pl.concat(self._left(merged=merged) for merged in (True, False))
         self._waiting, self._rejected, self._exits = [], [], []
         self._waiting_bytes = 0
         return Chunk(batch, rejected, left)
 
+    def _left(self, *, merged: bool) -> pl.DataFrame:
+        gone = [left for left in self._exits if left.merged is merged]
+        ids = [left.id for left in gone]
+        frame = exits(ids, [left.reason for left in gone], into=ids if merged else None, merged=merged)
+        files = pl.Series("file", [left.file for left in gone], dtype=pl.String)
+        return frame.with_columns(files, pl.Series("offset", [left.offset for left in gone], dtype=pl.Int64))
+
     def _store(self) -> pl.DataFrame:
-        """The waiting records as a batch. One that Arrow refuses is mended (unpaired surrogates) or dropped, alone."""
+        """The waiting records as a batch. One that Arrow refuses is dropped, alone."""
         try:
-            return to_batch(record for record, _ in self._waiting)
+            return _batch([row.json for row in self._waiting])
         except Exception:  # found below, record by record
             batches = [schema.empty()]
-        for record, counts in self._waiting:
+        for row in self._waiting:
             try:
-                batches.append(to_batch([_mended(record)]))
+                batches.append(_batch([row.json]))
             except Exception:  # the exit says so; the error's text could hold the record's
-                counts.dropped += 1
-                self._exits.append((record.id, "cannot_be_stored", False))
+                row.counts.dropped += 1
+                self._exits.append(_Exit(row.id, "cannot_be_stored", False, row.counts.file, row.offset))
         return pl.concat(batches)
+
+
+def _batch(rows: list[bytes]) -> pl.DataFrame:
+    """What `to_batch` makes of the same records, five times as fast."""
+    import pyarrow.json
+
+    if not rows:
+        return schema.empty()
+    text = b"\n".join(rows)
+    table = pyarrow.json.read_json(
+        io.BytesIO(text),
+        read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1),
+        parse_options=pyarrow.json.ParseOptions(explicit_schema=schema.SCHEMA, unexpected_field_behavior="error"),
+    )
+    if table.num_rows != len(rows):
+        raise ValueError(f"{len(rows)} records became {table.num_rows} rows")
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _encode(record: Record) -> bytes:
+    """The record as JSON; an unpaired surrogate in it, which no file can hold, becomes U+FFFD."""
+    try:
+        return _ENCODER.encode(record)
+    except UnicodeEncodeError:
+        return _ENCODER.encode(_clean(msgspec.to_builtins(record)))
 
 
 def _counted(pieces: Iterator[bytes], counts: _Counts) -> Iterator[bytes]:
     for piece in pieces:
         counts.bytes += len(piece)
         yield piece
-
-
-def _mended(record: Record) -> Record:
-    return msgspec.convert(_clean(msgspec.to_builtins(record, builtin_types=(dt.datetime,))), Record)
 
 
 def _clean(value: Any) -> Any:
