@@ -29,7 +29,7 @@ def conversation(record: Record, *, system_prompt: str | None = None) -> list[Me
     Raises:
         Rejected: `no_messages`, `unknown_role`, `no_prompt` (nothing before the first reply), `no_assistant_reply` (somebody
             else has the last word), `empty_message`, `tool_result_without_call`, `unanswered_tool_call` (in the middle; a
-            final message may be calls), `repeated_tool_call_id`, `invalid_tool_arguments` (no JSON object, or over 100 levels deep),
+            final message may be calls), `repeated_tool_call_id`, `invalid_tool_arguments` (no JSON object, or over 100 deep),
             `invalid_tool_name` (not 1 to 64 letters, digits, `_`, `-`).
     """
     messages = [msgspec.structs.replace(m, role="system") if m.role == "developer" else m for m in record.messages]
