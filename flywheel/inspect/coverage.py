@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flywheel.records import derive
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
-# Words too common to name a topic, beside those in more than a fifth of the conversations.
+# Words too common to name a topic, beside those in more than four tenths of the conversations.
 _COMMON = """
 the and for that this with you your are was were have has had not but can could would should what when where which
 who why how does did there their they them from into about than then also just any all our out its his her she him
@@ -41,8 +41,8 @@ class Coverage(NamedTuple):
 def coverage(records: pl.DataFrame, *, topics: int = 20, sample: int = 20_000, seed: int = 0, terms: int = 5) -> Coverage:
     """Group records by what user and assistant say in them.
 
-    Give it scrubbed records: topics are named by words from the conversations. A word must occur in at least two to name one. The same records in any order give the same topics. Time and memory grow with `sample`, not with the table: about
-    two seconds and 200 MB for 20,000 records.
+    Give it scrubbed records: topics are named by words from the conversations. A word must occur in at least two to name
+    one. The same records in any order give the same topics. Time and memory grow with `sample`, not with the table.
 
     Args:
         records: a batch with the columns of `flywheel.records.SCHEMA`.
@@ -106,7 +106,7 @@ def _vocabulary(words: Sequence[Counter[str]], limit: int = 4000) -> dict[str, f
     seen: Counter[str] = Counter()
     for bag in words:
         seen.update(bag.keys())
-    most = max(len(words) / 5, 5)
+    most = max(len(words) * 0.4, 5)
     kept = sorted((word for word, count in seen.items() if 2 <= count <= most), key=lambda word: (-seen[word], word))[:limit]
     return {word: float(np.log((1 + len(words)) / (1 + seen[word])) + 1) for word in kept}
 

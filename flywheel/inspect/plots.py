@@ -17,10 +17,8 @@ _WIDTH = 6.0
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
-    "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 12,
+    "figure.titlesize": 12,
+    "figure.titleweight": "bold",
     "axes.edgecolor": _GREY,
     "axes.labelcolor": _INK,
     "axes.spines.top": False,
@@ -74,8 +72,8 @@ def tokens_chart(tokens: pl.Series, *, title: str = "Tokens per row", estimated:
 
 def similarity_chart(similarity: pl.Series, *, threshold: float | None = None, title: str = "Near-duplicates") -> bytes:
     """Histogram of the Jaccard similarity of pairs, 0 to 1, in steps of 0.01 from the lowest; the threshold is drawn."""
-    figure, axes = _canvas(title)
     values = similarity.drop_nulls().to_numpy()
+    figure, axes = _canvas(f"{title} ({_count(len(values), 'pair')})" if len(values) else title)
     if not len(values):
         return _nothing(figure, axes)
     lowest = float(np.floor(min(float(values.min()), threshold or 1.0) * 20 - 1e-9) / 20)
@@ -85,13 +83,15 @@ def similarity_chart(similarity: pl.Series, *, threshold: float | None = None, t
         axes.axvline(threshold, color=_ORANGE, linewidth=2)
         note = f" threshold {threshold:g}"
         axes.text(threshold, 1.0, note, transform=axes.get_xaxis_transform(), va="bottom", fontsize=9.5)
-    _finish_histogram(axes, "Jaccard similarity of word 3-grams", "pairs", len(values))
+    _finish_histogram(axes, "Jaccard similarity of word 3-grams", "pairs")
     return _png(figure)
 
 
 def _histogram(values: pl.Series, title: str, unit: str) -> bytes:
-    figure, axes = _canvas(title)
+    from matplotlib.ticker import MaxNLocator
+
     numbers = values.drop_nulls().cast(pl.Float64).to_numpy()
+    figure, axes = _canvas(f"{title} ({_count(len(numbers), 'row')})" if len(numbers) else title)
     if not len(numbers):
         return _nothing(figure, axes)
     last = max(float(np.quantile(numbers, 0.99)), float(numbers.min()) + 1)
@@ -104,15 +104,24 @@ def _histogram(values: pl.Series, title: str, unit: str) -> bytes:
         colours[-1] = _ORANGE
     axes.bar(edges[:-1], counts, width=step * 0.92, align="edge", color=colours)
     if beyond:
-        axes.text(edges[-1], counts[-1], f"{beyond:,} longer \n(to {numbers.max():,.0f}) ", ha="right", va="bottom", fontsize=9)
+        axes.text(
+            edges[-1],
+            counts[-len(counts) // 5 :].max(),
+            f"{beyond:,} longer \n(to {numbers.max():,.0f}) ",
+            ha="right",
+            va="bottom",
+            fontsize=9,
+        )
     middle = float(np.median(numbers))
     axes.axvline(middle, color=_INK, linewidth=1.2, linestyle="--")
-    axes.text(middle, 1.0, f" median {middle:,.0f}", transform=axes.get_xaxis_transform(), va="bottom", fontsize=9.5)
-    _finish_histogram(axes, unit, "rows", len(numbers))
+    side = "right" if middle > edges[0] + 0.7 * (edges[-1] - edges[0]) else "left"
+    axes.text(middle, 1.01, f" median {middle:,.0f} ", transform=axes.get_xaxis_transform(), va="bottom", ha=side, fontsize=9.5)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    _finish_histogram(axes, unit, "rows")
     return _png(figure)
 
 
-def _finish_histogram(axes: "Axes", unit: str, what: str, count: int) -> None:
+def _finish_histogram(axes: "Axes", unit: str, what: str) -> None:
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     axes.set_xlabel(unit)
@@ -121,7 +130,6 @@ def _finish_histogram(axes: "Axes", unit: str, what: str, count: int) -> None:
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.grid(axis="y", color=_GREY, alpha=0.35)
     axes.set_axisbelow(True)
-    axes.set_title(f"{count:,} {what}", loc="right", fontsize=9.5, fontweight="normal", color=_INK)
 
 
 def _bar_chart(title: str, labels: Sequence[str], counts: Sequence[int], colour: str) -> bytes:
@@ -138,7 +146,7 @@ def _bars(axes: "Axes", labels: Sequence[str], lengths: Sequence[int], notes: Se
         axes.set_axis_off()
         return
     axes.set_yticks(np.arange(len(labels)), labels)
-    axes.invert_yaxis()
+    axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(left=False)
     for place, (length, note) in enumerate(zip(lengths, notes, strict=True)):
         axes.annotate(note, (length, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9.5)
@@ -157,7 +165,7 @@ def _canvas(title: str, *, bars: int | None = None) -> "tuple[Figure, Axes]":
         figure = Figure(figsize=(_WIDTH, 3.3 if bars is None else 1.1 + 0.3 * max(bars, 2)), dpi=100, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        axes.set_title(title)
+        figure.suptitle(title, x=0.01, ha="left")
     return figure, axes
 
 
@@ -179,6 +187,10 @@ def _png(figure: "Figure") -> bytes:
 
 def _percent(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "-"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
 def _shortened(label: str, limit: int) -> str:
