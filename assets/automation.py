@@ -20,7 +20,7 @@ sets = dg.define_asset_job(
 
 
 @dg.sensor(job=day, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.STOPPED)
-def new_log_files(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def new_log_files() -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Requests a run of each day whose log files are not those that were registered last."""
     changed = Plan(PROJECT).changed_days()
     for changed_day, digest in changed.items():

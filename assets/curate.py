@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-from flywheel.inspect.canaries import canary_facts
 
 from assets.expect import Rule, expectations
 from assets.graph import DAILY, PROJECT, key, node, run_step, spec
 from assets.ingest import SUMS, UNIQUE
+from flywheel.inspect.canaries import canary_facts
 from flywheel.inspect.facts import flow_facts, record_facts
 
 GROUP = "curate"
@@ -17,7 +17,7 @@ cleaned = node(
     "cleaned",
     group=GROUP,
     kinds={"polars"},
-    description="Conversations with broken Unicode, control characters, noise markup and stray whitespace repaired; code untouched.",
+    description="Conversations with broken Unicode, control characters, noise markup and stray whitespace repaired; code stays.",
 )
 scrubbed = node(
     "scrubbed",
@@ -79,7 +79,7 @@ checks = [
     _flow("conversations", "cleaned"),
     expectations(
         "scrubbed",
-        lambda day: flow_facts(PROJECT.tables, "cleaned", "scrubbed", day) | canary_facts(PROJECT),
+        lambda day: flow_facts(PROJECT.tables, "cleaned", "scrubbed", day) | canary_facts(PROJECT.settings.scrub, PROJECT.key),
         {
             "rows_add_up": SUMS,
             "canaries_gone": Rule(

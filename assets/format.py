@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import dagster as dg
-from flywheel.format.latest import problems
 
 from assets.graph import PROJECT, key, no_record_text, node
+from flywheel.format.latest import problems
 
 GROUP = "format"
 
@@ -14,14 +14,12 @@ _NAMES = [f"training_set/{chosen.name}" for chosen in PROJECT.settings.sets]
 _FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
 
 training_sets = [
-    dg.apply_freshness_policy(
-        node(
-            f"training_set/{chosen.name}",
-            group=GROUP,
-            kinds={"jsonl", "huggingface"},
-            description=f"The set `{chosen.name}`: mixture `{chosen.mix}` as `{chosen.format}` files, with card, manifest and lineage.",
-        ),
-        _FRESH,
+    node(
+        f"training_set/{chosen.name}",
+        group=GROUP,
+        kinds={"jsonl", "huggingface"},
+        description=f"Mixture `{chosen.mix}` as `{chosen.format}` files, with card, manifest and lineage.",
+        freshness=_FRESH,
     )
     for chosen in PROJECT.settings.sets
 ]
@@ -37,7 +35,7 @@ def _valid(name: str) -> dg.AssetChecksDefinition:
     def check() -> dg.AssetCheckResult:
         with no_record_text(f"check of training_set/{name}"):
             found = problems(PROJECT, name)
-        errors = [problem for problem in found if problem.severity == "error"]
+        errors = [problem for problem in found if problem.level == "error"]
         shown = "\n".join(f"- {problem}" for problem in found[:20]) or "none"
         return dg.AssetCheckResult(
             passed=not errors,

@@ -49,17 +49,21 @@ def spec(name: str, *, group: str, kinds: set[str], description: str) -> dict[st
     }
 
 
-def node(name: str, *, group: str, kinds: set[str], description: str | None = None) -> dg.AssetsDefinition:
+def node(
+    name: str, *, group: str, kinds: set[str], description: str, freshness: dg.FreshnessPolicy | None = None
+) -> dg.AssetsDefinition:
     """The asset of one node whose work is `flywheel.steps.make`."""
 
-    @dg.asset(
-        **spec(name, group=group, kinds=kinds, description=description or ""),
+    @dg.asset(  # type: ignore[untyped-decorator]
+        **spec(name, group=group, kinds=kinds, description=description),
+        freshness_policy=freshness,
         partitions_def=DAILY if NODES[name].daily else None,
     )
     def step(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         return run_step(context, name)
 
-    return step
+    made: dg.AssetsDefinition = step
+    return made
 
 
 def run_step(context: dg.AssetExecutionContext, name: str) -> dg.MaterializeResult[Any]:

@@ -1,9 +1,8 @@
 """Where every row went, what the data is like, what it covers."""
 
-from flywheel.inspect.ledger import ledger_facts
-
 from assets.expect import Rule, expectations
 from assets.graph import PROJECT, node
+from flywheel.inspect.ledger import ledger_facts
 
 GROUP = "inspect"
 
@@ -21,7 +20,7 @@ coverage = node("coverage", group=GROUP, kinds={"numpy"}, description="Topics of
 checks = [
     expectations(
         "ledger",
-        lambda _: ledger_facts(PROJECT.tables),
+        lambda _: ledger_facts(PROJECT.tables, PROJECT.settings),
         {
             "every_entry_ends_once": Rule(
                 fact="unaccounted", minimum=0, maximum=0, description="Entries read = entries in the ledger, each once."

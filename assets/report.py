@@ -101,6 +101,6 @@ def preview(project: Project, node: Node, day: str | None) -> dg.TableMetadataVa
     """The first rows, shortened. Only for tables after the scrubber: metadata is copied into the event log."""
     from flywheel.records import derive
 
-    rows = project.tables.scan(node.table, **node.where(day)).head(PREVIEW_ROWS).collect()
+    rows = project.tables.scan(node.table, version=None, **node.where(day)).head(PREVIEW_ROWS).collect()
     short = derive(rows).select("id", "origin", "model", "turns", pl.col("prompt", "reply").str.slice(0, PREVIEW_CHARACTERS))
     return table(short)

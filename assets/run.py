@@ -154,7 +154,7 @@ def _span(names: Sequence[str]) -> str:
 
 @contextmanager
 def _instance(project: "Project") -> Iterator[dg.DagsterInstance]:
-    """Dagster's history: DAGSTER_HOME, else what `dagster dev` uses beside dagster.yaml, else .dagster beside the configuration."""
+    """Dagster's history: DAGSTER_HOME, else that of the dagster.yaml beside the configuration, else .dagster there."""
     root = project.settings.root
     if os.environ.get("DAGSTER_HOME"):
         instance = dg.DagsterInstance.get()
@@ -190,7 +190,7 @@ def _bar(console: Console) -> Iterator[Progress]:
 def _summary(project: "Project", console: Console, *, made: int, seconds: float, examples: int) -> None:
     from flywheel.inspect.report import example_rows, funnel_of, set_lines
 
-    table = funnel_of(project.tables)
+    table = funnel_of(project)
     if table is not None:
         console.print(table)
     if examples:

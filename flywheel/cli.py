@@ -104,14 +104,21 @@ def sql(config: str, query: str | None) -> None:
 @click.argument("record_id")
 def trace(config: str, record_id: str) -> None:
     """Show a row's whole way: RECORD_ID, or FILE:LINE of an exported set."""
-    from flywheel.inspect.trace import render_trace, trace
+    from flywheel.inspect.trace import render, trace, trace_line
     from flywheel.project import Project
 
-    project = Project.open(config)
-    steps = trace(record_id, tables=project.tables)
+    tables = Project.open(config).tables
+    file, colon, line = record_id.rpartition(":")
+    try:
+        if colon and line.isdecimal() and Path(file).is_file():
+            steps = trace_line(file, int(line), tables=tables)
+        else:
+            steps = trace(record_id, tables=tables)
+    except (LookupError, FileNotFoundError) as error:
+        raise FlywheelError(str(error)) from None
     if not steps:
         raise FlywheelError(f'no table knows {record_id!r}. `flywheel sql "select id from records limit 5"` shows some ids.')
-    click.echo(render_trace(steps))
+    click.echo("\n".join(render(record_id, steps)))
 
 
 @main.group()
@@ -174,4 +181,5 @@ def _scaffold(folder: Path, *, logs: bool) -> None:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(highlight=False)
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)

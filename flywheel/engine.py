@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from flywheel.ledger import EXITS, Outcome, no_exits
+from flywheel.progress import advance
 from flywheel.schema import SCHEMA
 from flywheel.tables import Tables
 
@@ -63,6 +64,11 @@ class Exits:
         return {(outcome, reason): count for outcome, reason, count in counts.iter_rows()}
 
 
+def file_exits(tables: Tables, stage: str, frame: pl.DataFrame, *, fingerprint: int, day: str | None = None) -> None:
+    """Replace the exits of one stage, on one day or of all days."""
+    tables.write("exits", frame, schema=EXITS, fingerprint=fingerprint, stage=stage, day=day or ALL_DAYS)
+
+
 def write_stage(
     tables: Tables,
     table: str,
@@ -72,7 +78,7 @@ def write_stage(
     stage: str | None = None,
     schema: pa.Schema = SCHEMA,
     day: str | None = None,
-    extra: dict[str, Any] | None = None,
+    before_commit: Callable[[], None] | None = None,
 ) -> Made:
     """Write what a stage keeps into `table` and what leaves into `exits`, streaming.
 
@@ -80,22 +86,25 @@ def write_stage(
         outcomes: pairs of the rows that went into a batch and its outcome.
         stage: the name under which exits are filed; the table's when None.
         day: the partition, or None for a table of all days.
+        before_commit: called when all batches are written and before any reader can see them.
     """
-    exits, rows_in = Exits(), 0
+    left, rows_in = Exits(), 0
 
     def kept() -> Iterator[pl.DataFrame]:
         nonlocal rows_in
         for count, outcome in outcomes:
             rows_in += count
-            exits.add(outcome.exits)
+            left.add(outcome.exits)
             yield outcome.kept
 
-    def file_exits() -> None:
-        tables.write("exits", exits.frame, schema=EXITS, fingerprint=fingerprint, stage=stage or table, day=day or ALL_DAYS)
+    def beside() -> None:
+        if before_commit is not None:
+            before_commit()
+        file_exits(tables, stage or table, left.frame, fingerprint=fingerprint, day=day)
 
     where = {} if day is None else {"day": day}
-    written = tables.write(table, kept(), schema=schema, fingerprint=fingerprint, before_commit=file_exits, **where)
-    return Made(table, rows_in, written.rows, written.version, exits.reasons, extra or {})
+    written = tables.write(table, kept(), schema=schema, fingerprint=fingerprint, before_commit=beside, **where)
+    return Made(table, rows_in, written.rows, written.version, left.reasons)
 
 
 def map_table(
@@ -112,5 +121,12 @@ def map_table(
 
     The function must treat each record on its own: where a batch ends must not matter.
     """
-    outcomes = ((batch.height, function(batch.drop("day"))) for batch in tables.batches(source, day=day))
-    return write_stage(tables, target, outcomes, fingerprint=fingerprint, day=day, schema=schema)
+
+    def outcomes() -> Iterator[tuple[int, Outcome]]:
+        done, total = 0, tables.rows(source, day=day)
+        for batch in tables.batches(source, day=day):
+            yield batch.height, function(batch.drop("day"))
+            done += batch.height
+            advance(target, done, total=total, day=day)
+
+    return write_stage(tables, target, outcomes(), fingerprint=fingerprint, day=day, schema=schema)

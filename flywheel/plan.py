@@ -16,7 +16,7 @@ import xxhash
 
 from flywheel import __version__, plugins
 from flywheel.errors import PluginError
-from flywheel.project import Project
+from flywheel.project import UNDATED, Project
 from flywheel.settings import Plugged, Settings
 
 MARKER = "*"
@@ -72,7 +72,7 @@ def nodes(settings: Settings) -> dict[str, Node]:
     add(1, "signatures", ["scrubbed"], settings.dedup, daily=True)
     for name, plugged in zip(verdicts, settings.filters, strict=True):
         add(1, name, ["scrubbed"], _plugin_version("filter", plugged), daily=True)
-    add(2, "duplicates", ["signatures"], settings.dedup.similarity)
+    add(2, "duplicates", ["signatures", *verdicts], settings.dedup.similarity)
     add(3, "curated", ["scrubbed", *verdicts, "duplicates"], "", daily=True)
     add(4, "splits", ["curated", "duplicates"], settings.splits)
     for name, mix in zip(mixtures, settings.mix, strict=True):
@@ -124,8 +124,8 @@ class Plan:
 
     @functools.cached_property
     def days(self) -> list[str]:
-        """The days that have log files, sorted."""
-        return self.project.tables.partitions("log_files")
+        """The days that have log files, sorted. Files without a proper day are registered, and never read."""
+        return [day for day in self.project.tables.partitions("log_files") if day != UNDATED]
 
     def stored(self, name: str, day: str | None = None) -> int | None:
         """The fingerprint of what is there, or None."""
@@ -145,11 +145,7 @@ class Plan:
 
     @functools.cached_property
     def _files(self) -> pl.DataFrame:
-        """The log files as they are now."""
-        from flywheel.sources.files import find_files
-
-        settings = self.project.settings
-        return find_files(settings.logs, root=settings.root, start=settings.project.start).drop("modified_at")
+        return self.project.find_files().drop("modified_at")
 
     def _input(self, source: str, day: str | None) -> object:
         if day is not None:

@@ -59,3 +59,8 @@ SCHEMA = pa.schema(
         column("split", pa.string(), "`train`, `validation` or `test` once assigned"),
     ]
 )
+
+
+def without_column(schema: pa.Schema, name: str) -> pa.Schema:
+    """The schema less one column, which a partition supplies."""
+    return schema.remove(schema.get_field_index(name))

@@ -1,0 +1,150 @@
+"""The ledger: for every log entry where it went, and the sums that prove that none is missing."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import polars as pl
+import pyarrow as pa
+
+from flywheel.engine import ALL_DAYS
+from flywheel.ledger import exits, no_exits
+from flywheel.schema import column
+from flywheel.settings import Settings
+from flywheel.tables import Tables
+
+LEDGER = pa.schema(
+    [
+        column("file", pa.string(), "the log file, as in `log_files`"),
+        column("offset", pa.int64(), "byte offset of the entry in the unpacked stream"),
+        column("day", pa.string(), "the file's day"),
+        column("id", pa.string(), "the record that the entry gave; null for a rejected one"),
+        column("fate", pa.string(), "`kept` (in at least one set), `dropped`, `merged` or `rejected`"),
+        column("stage", pa.string(), "where it left; null for a kept one"),
+        column("reason", pa.string(), "why; null for a kept one"),
+        column("into", pa.string(), "the id that stays, for a merged one or a duplicate"),
+        column("score", pa.float64(), "what was measured, where something was"),
+        column("sets", pa.list_(pa.string()), "the training sets that hold it"),
+    ]
+)
+DAILY_STAGES = ("records", "conversations", "cleaned", "scrubbed", "curated")
+
+
+class Flow(NamedTuple):
+    """One stage: rows in, rows kept, and who left (columns of `flywheel.ledger.EXITS`)."""
+
+    stage: str
+    rows_in: int
+    kept: int
+    exits: pl.DataFrame
+
+
+def build_ledger(tables: Tables, settings: Settings) -> pl.DataFrame:
+    """One row an entry that was read, in the order of day, file, offset. Blank lines are counted in `reads` alone.
+
+    An entry that gave several records has a row for each. A record that passed every stage but that no set took is
+    `dropped` where the first of them left it.
+
+    Memory: one short row an entry, no text.
+    """
+    records = tables.scan("records").select("id", "day", pl.col("source").struct.field("file", "offset"))
+    repeats = (
+        tables.scan("repeats").select("id", "day", "file", "offset", "reason", "outcome").with_columns(stage=pl.lit("records"))
+    )
+    daily = (
+        tables.scan("exits")
+        .filter(pl.col("stage").is_in(DAILY_STAGES[1:]))
+        .select("id", "day", "stage", "outcome", "reason", "into", "score")
+        .unique(["id", "day"], keep="first")
+    )
+    taken, refused = _sets(tables, settings)
+    read = (
+        records.join(daily, on=["id", "day"], how="left")
+        .join(taken.lazy(), on="id", how="left")
+        .join(refused.lazy(), on="id", how="left", suffix="_late")
+        .with_columns(gone=pl.col("stage").is_not_null(), held=pl.col("sets").list.len().fill_null(0) > 0)
+    )
+    late = ~pl.col("gone") & ~pl.col("held")
+    outcome = pl.when("gone").then("outcome").when(pl.col("held")).then(pl.lit("kept")).otherwise(pl.lit("dropped"))
+    left_at = [pl.when(late).then(f"{name}_late").otherwise(name).alias(name) for name in ("stage", "reason", "into", "score")]
+    sets = pl.when(~pl.col("gone")).then("sets").alias("sets")
+    kept_or_left = read.select("file", "offset", "day", "id", outcome.alias("fate"), *left_at, sets)
+    repeated = repeats.select("file", "offset", "day", "id", "stage", "reason", fate="outcome", into="id")
+    rejected = tables.scan("rejected").select("file", "offset", "day", "reason", fate=pl.lit("rejected"), stage=pl.lit("records"))
+    ledger = pl.concat([kept_or_left, repeated, rejected], how="diagonal")
+    return ledger.select(LEDGER.names).sort("day", "file", "offset", "id", nulls_last=True).collect()
+
+
+def _sets(tables: Tables, settings: Settings) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Which sets hold an id (`id`, `sets`), and where the first set that does not lost it (`id`, `stage`, `reason`, ...)."""
+    members, refusals = [], []
+    left = tables.read("exits", day=ALL_DAYS).select("id", "stage", "reason", "into", "score")
+    for chosen in settings.sets:
+        mixture, own = f"mixture/{chosen.mix}", f"training_set/{chosen.name}"
+        refused = left.filter(pl.col("stage").is_in([mixture, own]))
+        refusals.append(refused)
+        ids = tables.scan(mixture).select("id").collect().join(refused, on="id", how="anti")
+        members.append(ids.with_columns(sets=pl.lit(chosen.name)))
+    held = (
+        pl.concat(members).group_by("id").agg("sets")
+        if members
+        else pl.DataFrame(schema={"id": pl.String, "sets": pl.List(pl.String)})
+    )
+    lost = pl.concat(refusals).unique("id", keep="first", maintain_order=True) if refusals else left.clear()
+    return held, lost
+
+
+def flows(tables: Tables, settings: Settings) -> list[Flow]:
+    """Every stage of the project in order, as the tables have it now; stages that were never made are left out."""
+    return [flow for flow in _flows(tables, settings) if flow is not None]
+
+
+def _flows(tables: Tables, settings: Settings) -> Iterator[Flow | None]:
+    yield _reading(tables)
+    for source, target in pairwise(DAILY_STAGES):
+        yield _flow(tables, target, [source])
+    for mix in settings.mix:
+        yield _flow(tables, f"mixture/{mix.name}", list(mix.take))
+    for chosen in settings.sets:
+        yield _flow(tables, f"training_set/{chosen.name}", [f"mixture/{chosen.mix}"])
+
+
+def _reading(tables: Tables) -> Flow | None:
+    if not tables.exists("reads"):
+        return None
+    entries = tables.scan("reads").select((pl.col("records") + pl.col("rejected")).sum()).collect().item()
+    rejected = tables.read("rejected")
+    repeats = tables.read("repeats")
+    left = pl.concat(
+        [
+            exits(pl.Series([""] * rejected.height), rejected["reason"]),
+            repeats.select("id", "outcome", "reason", into="id", score=pl.lit(None, pl.Float64)),
+        ]
+    )
+    return Flow("records", int(entries or 0), tables.rows("records"), left)
+
+
+def _flow(tables: Tables, stage: str, sources: Sequence[str]) -> Flow | None:
+    if stage.startswith("training_set/"):
+        own = {"set": stage.removeprefix("training_set/")}
+        if not tables.fingerprint("training_sets", **own):
+            return None
+        kept = int(tables.scan("training_sets", version=None, **own).select(pl.col("rows").sum()).collect().item() or 0)
+    elif tables.exists(stage):
+        kept = tables.rows(stage)
+    else:
+        return None
+    rows_in = sum(tables.rows(source) for source in sources)
+    left = tables.read("exits", stage=stage) if tables.exists("exits") else no_exits()
+    return Flow(stage, rows_in, kept, left.select(no_exits().columns))
+
+
+def ledger_facts(tables: Tables, settings: Settings) -> dict[str, float]:
+    """`entries`, `unaccounted` = entries read - entries in the ledger, and `stages_that_do_not_add_up`."""
+    entries = tables.scan("reads").select((pl.col("records") + pl.col("rejected")).sum()).collect().item() or 0
+    wrong = sum(flow.rows_in != flow.kept + flow.exits.height for flow in flows(tables, settings))
+    return {
+        "entries": float(entries),
+        "unaccounted": float(entries - tables.rows("ledger")),
+        "stages_that_do_not_add_up": float(wrong),
+    }

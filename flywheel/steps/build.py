@@ -1,0 +1,153 @@
+"""Curated records to training sets: split, mixed, exported."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from flywheel import plugins
+from flywheel.engine import Made, file_exits, write_stage
+from flywheel.inspect.canaries import canary_report
+from flywheel.ledger import Outcome, exits, no_exits
+from flywheel.project import Project
+from flywheel.records import empty
+from flywheel.schema import SCHEMA, column
+
+TRAINING_SETS = pa.schema(
+    [
+        column("version", pa.string(), "digest of the exported files: the name of their folder"),
+        column("split", pa.string(), "`train`, `validation` or `test`"),
+        column("file", pa.string(), "relative to the sets folder"),
+        column("rows", pa.int64(), "lines of the file"),
+        column("tokens", pa.int64(), "counted by the set's tokenizer, or estimated"),
+        column("bytes", pa.int64(), "size of the file"),
+        column("sha256", pa.string(), "of the file"),
+    ]
+)
+
+
+_KEYS = empty().select("id", "created_at", "split")
+
+
+def splits(project: Project, _: str, fingerprint: int) -> Made:
+    """Assign every family of records to a split."""
+    from flywheel.mix.splits import SPLITS, assign_splits
+
+    curated = project.tables.scan("curated").select("id", "day", "parents", "session").collect()
+    links = project.tables.read("duplicates").select("id", "kept")
+    splits = assign_splits(curated, links, settings=project.settings.splits)
+    written = project.tables.write("splits", splits, schema=SPLITS, fingerprint=fingerprint)
+    shares = dict(splits.group_by("split").len().sort("split").iter_rows())
+    families = {"families": splits["family"].n_unique()}
+    return Made("splits", curated.height, written.rows, written.version, extra=shares | families)
+
+
+def _source(project: Project, source: str) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The rows that a mixture may take from a source, with their split, and exits of those that repeat another.
+
+    `curated` used the duplicates of its time; a later day may have brought an older copy since, so they are applied again.
+    """
+    if source != "curated":
+        yield from ((batch.select(SCHEMA.names), no_exits()) for batch in project.tables.batches(source))
+        return
+    splits = project.tables.read("splits").select("id", "day", assigned="split")
+    duplicates = project.tables.read("duplicates").unique(["id", "day"], keep="first")
+    for batch in project.tables.batches("curated"):
+        repeated = batch.select("id", "day").join(duplicates, on=["id", "day"], how="inner", maintain_order="left")
+        current = batch.join(repeated, on=["id", "day"], how="anti", maintain_order="left")
+        joined = current.join(splits, on=["id", "day"], how="left", maintain_order="left").with_columns(split="assigned")
+        left = exits(repeated["id"], repeated["reason"], into=repeated["kept"], score=repeated["similarity"])
+        yield joined.select(SCHEMA.names), left
+
+
+def mixture(project: Project, name: str, fingerprint: int) -> Made:
+    """Draw one mixture from its sources; rows that repeat another as duplicates are known now stay out."""
+    from flywheel.mix.mixture import choose
+
+    settings = next(mix for mix in project.settings.mix if mix.name == name)
+    keys: dict[str, list[pl.DataFrame]] = {source: [] for source in settings.take}
+    for source in keys:
+        keys[source] += [batch.select("id", "created_at", "split") for batch, _ in _source(project, source)]
+    chosen = choose({source: pl.concat(frames) if frames else _KEYS for source, frames in keys.items()}, settings=settings)
+    taken = {source: chosen.kept.filter(pl.col("source") == source).select("id") for source in keys}
+
+    def outcomes() -> Iterator[tuple[int, Outcome]]:
+        for source, wanted in taken.items():
+            for batch, repeated in _source(project, source):
+                kept = batch.join(wanted, on="id", how="semi", maintain_order="left")
+                yield batch.height + repeated.height, Outcome(kept, repeated)
+        yield 0, Outcome(empty(), chosen.exits)
+
+    made = write_stage(project.tables, f"mixture/{name}", outcomes(), fingerprint=fingerprint)
+    made.extra["by_source_and_split"] = chosen.report
+    return made
+
+
+def training_set(project: Project, name: str, fingerprint: int) -> Made:
+    """Export one set, and register its files."""
+    from flywheel.format.export import export
+    from flywheel.format.tokens import token_counter
+
+    chosen = next(chosen for chosen in project.settings.sets if chosen.name == name)
+    mixture = f"mixture/{chosen.mix}"
+    version = project.tables.version(mixture)
+    exported = export(
+        project.tables.batches(mixture),
+        plugins.build("format", chosen.format, chosen.settings),
+        folder=project.sets / name,
+        set=chosen,
+        token_counter=token_counter(project.settings.root / chosen.tokenizer if chosen.tokenizer else None),
+        provenance=_provenance(project, chosen.mix),
+    )
+    file_exits(project.tables, f"training_set/{name}", exported.exits, fingerprint=fingerprint)
+    rows = pl.DataFrame(
+        [
+            {
+                "version": exported.version,
+                "split": file.split,
+                "file": f"{name}/{exported.version}/{file.name}",
+                "rows": file.rows,
+            }
+            | {"tokens": file.tokens, "bytes": file.bytes, "sha256": file.sha256}
+            for file in exported.files
+        ],
+        schema=["version", "split", "file", "rows", "tokens", "bytes", "sha256"],
+    )
+    project.tables.write("training_sets", rows, schema=TRAINING_SETS, fingerprint=fingerprint, set=name)
+    reasons = dict(exported.exits.group_by("reason").len().sort("reason").iter_rows())
+    return Made(
+        f"training_set/{name}",
+        exported.rows_in,
+        int(rows["rows"].sum()),
+        version,
+        {("dropped", reason): count for reason, count in reasons.items()},
+        {
+            "files": rows.select("split", "rows", "tokens", "bytes", "sha256"),
+            "path": str(exported.path),
+            "set_version": exported.version,
+        },
+    )
+
+
+def _provenance(project: Project, mix: str) -> dict[str, Any]:
+    """What the card and the manifest say of a set's making: the funnel so far, how personal data was looked for, versions."""
+    from flywheel.inspect.ledger import flows
+
+    settings = project.settings
+    stages = [flow for flow in flows(project.tables, settings) if "/" not in flow.stage or flow.stage == f"mixture/{mix}"]
+    funnel = [
+        {
+            "stage": flow.stage,
+            "rows_in": flow.rows_in,
+            "kept": flow.kept,
+            "dropped": dict(flow.exits.group_by("reason").len().sort("reason").iter_rows()),
+        }
+        for flow in stages
+    ]
+    report = canary_report(settings.scrub, project.key)
+    return {
+        "funnel": funnel,
+        "scrub": {"names": settings.scrub.ner, "recall": dict(report.select("entity", "recall").iter_rows())},
+        "plugins": {plugged.name: plugins.code_version("filter", plugged.use, plugged.settings) for plugged in settings.filters},
+    }

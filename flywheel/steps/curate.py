@@ -1,0 +1,102 @@
+"""Conversations to curated ones: cleaned, scrubbed, signed, judged, deduplicated."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from flywheel import plugins
+from flywheel.engine import Made, map_table
+from flywheel.ledger import Outcome, no_exits
+from flywheel.plan import MARKER, content_fingerprints
+from flywheel.project import Project
+from flywheel.schema import without_column
+
+
+def cleaned(project: Project, _: str, day: str, fingerprint: int) -> Made:
+    """Repair one day's texts."""
+    from flywheel.curate.clean import clean
+
+    def stage(batch: pl.DataFrame) -> Outcome:
+        return clean(batch, settings=project.settings.clean)
+
+    return map_table(project.tables, "conversations", "cleaned", stage, fingerprint=fingerprint, day=day)
+
+
+def scrubbed(project: Project, _: str, day: str, fingerprint: int) -> Made:
+    """Replace one day's secrets and personal data."""
+    from flywheel.curate.scrub import scrub
+
+    found: dict[str, int] = {}
+
+    def stage(batch: pl.DataFrame) -> Outcome:
+        scrubbed = scrub(batch, settings=project.settings.scrub, key=project.key)
+        for entity, count in scrubbed.findings.group_by("entity").agg(pl.col("count").sum()).iter_rows():
+            found[entity] = found.get(entity, 0) + count
+        return Outcome(scrubbed.kept, scrubbed.exits)
+
+    made = map_table(project.tables, "cleaned", "scrubbed", stage, fingerprint=fingerprint, day=day)
+    made.extra["replaced"] = dict(sorted(found.items()))
+    return made
+
+
+def signatures(project: Project, _: str, day: str, fingerprint: int) -> Made:
+    """Sign one day's conversations for the search for duplicates."""
+    from flywheel.curate.dedup.signatures import SIGNATURES, sign
+
+    def stage(batch: pl.DataFrame) -> Outcome:
+        return Outcome(sign(batch, settings=project.settings.dedup), no_exits())
+
+    return map_table(project.tables, "scrubbed", "signatures", stage, fingerprint=fingerprint, day=day, schema=SIGNATURES)
+
+
+def verdicts(project: Project, name: str, day: str, fingerprint: int) -> Made:
+    """Let one filter score one day's conversations."""
+    from flywheel.curate.judge import VERDICTS, judge
+
+    plugged = next(plugged for plugged in project.settings.filters if plugged.name == name)
+    chosen = plugins.build("filter", plugged.use, plugged.settings)
+    rows = kept = 0
+
+    def verdicts() -> Iterator[pl.DataFrame]:
+        nonlocal rows, kept
+        for batch in project.tables.batches("scrubbed", day=day):
+            judged = judge(batch.drop("day"), chosen)
+            rows += judged.height
+            kept += int(judged["keep"].sum())
+            yield judged
+
+    written = project.tables.write("verdicts", verdicts(), schema=VERDICTS, fingerprint=fingerprint, filter=name, day=day)
+    return Made(
+        f"verdicts/{name}", rows, rows, written.version, extra={"keeps": kept, "would_drop": rows - kept, "plugin": repr(chosen)}
+    )
+
+
+def duplicates(project: Project, _: str, fingerprint: int) -> Made:
+    """Find the duplicates among all conversations that every filter keeps, so that no family loses its only good member."""
+    from flywheel.curate.dedup.duplicates import DUPLICATES, find_duplicates
+
+    days = project.tables.partitions("log_files")
+    unwanted = project.tables.scan("verdicts").filter(~pl.col("keep")).select("id", "day").unique()
+    signatures = project.tables.scan("signatures").join(unwanted, on=["id", "day"], how="anti").collect()
+    duplicates = find_duplicates(signatures, similarity=project.settings.dedup.similarity)
+    frames = {day: duplicates.filter(pl.col("day") == day).sort("id", "kept") for day in duplicates["day"].unique().sort()}
+    fingerprints = content_fingerprints(duplicates, days) | {MARKER: fingerprint}
+    written = project.tables.write_partitions(
+        "duplicates", frames, schema=without_column(DUPLICATES, "day"), fingerprints=fingerprints
+    )
+    reasons = dict(duplicates.group_by("reason").len().sort("reason").iter_rows())
+    return Made("duplicates", signatures.height, written.rows, written.version, extra=reasons)
+
+
+def curated(project: Project, _: str, day: str, fingerprint: int) -> Made:
+    """Keep one day's conversations that every filter keeps and that repeat no other."""
+    from flywheel.curate.judge import combine
+
+    tables = project.tables
+    verdicts = {plugged.name: tables.read("verdicts", filter=plugged.name, day=day) for plugged in project.settings.filters}
+    duplicates = tables.read("duplicates", day=day)
+
+    def stage(batch: pl.DataFrame) -> Outcome:
+        return combine(batch, verdicts, duplicates)
+
+    return map_table(tables, "scrubbed", "curated", stage, fingerprint=fingerprint, day=day)
