@@ -43,8 +43,8 @@ def judge(records: pl.DataFrame, filter: Filter) -> pl.DataFrame:
     measured = _ask(name, "score", filter.score, batch, rows=batch.height)
     if not (measured.dtype.is_numeric() or measured.dtype in (pl.Boolean, pl.Null)):
         raise PluginError(f"filter {name}: score() must give numbers, not {measured.dtype}.")
-    if measured.dtype.is_float():
-        measured = measured.fill_nan(None)
+    if measured.dtype == pl.Null or measured.dtype.is_float():
+        measured = measured.cast(pl.Float64).fill_nan(None)
     decided = _ask(name, "keep", filter.keep, measured, rows=batch.height)
     if decided.dtype not in (pl.Boolean, pl.Null):
         raise PluginError(f"filter {name}: keep() must give booleans, not {decided.dtype}. Compare the score with a setting.")
@@ -56,10 +56,8 @@ def _ask(name: str, method: str, ask: Callable[[Any], Any], given: Any, *, rows:
     try:
         answer = ask(given)
     except Exception as error:  # its message and its frames may hold a record's text
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        where = f" at {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
+        frame = error.__traceback__ and error.__traceback__.tb_next
+        where = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
         raise PluginError(
             f"filter {name}: {method}() raised {type(error).__name__}{where}. "
             "`flywheel plugins check` runs it on awkward records and shows the whole error."

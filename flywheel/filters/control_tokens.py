@@ -10,15 +10,16 @@ _MARKS = {
     "llama2": r"\[/?INST\]|<</?SYS>>",
     "llama3": r"<\|(?:begin_of_text|end_of_text|start_header_id|end_header_id|eot_id|eom_id|python_tag|finetune_right_pad_id)\|>"
     r"|<\|(?:header_start|header_end|eot|eom)\|>",
-    "sentencepiece": r"(?m)^<s>|</s>\s*$|</s>\s*<s>|<s>\s*\[INST\]",
+    # Unpaired only: a paired <s>…</s> is HTML for struck-out text.
+    "sentencepiece": r"(?m:^(?:[^<\n]|<[^s\n])*</s>)|(?m:<s>[^<\n]*$)|</s>\s*<s>|<s>\s*\[INST\]",
     "gemma": r"<(?:start|end)_of_turn>|<(?:bos|eos)>",
     "mistral": r"\[/?(?:AVAILABLE_TOOLS|TOOL_RESULTS|SYSTEM_PROMPT|TOOL_CALLS|TOOL_CONTENT|IMG)\]",
-    "deepseek": r"<[｜|](?:begin▁of▁sentence|end▁of▁sentence|User|Assistant|tool▁\w+|fim▁\w+|EOT)[｜|]>",
+    "deepseek": r"<[｜|](?:begin▁of▁sentence|end▁of▁sentence|User|Assistant|tool▁[\w▁]+|fim▁\w+|EOT)[｜|]>",
     "phi": r"<\|(?:system|user|assistant|end|tool|endofturn)\|>",
     "command_r": r"<\|(?:START_OF_TURN_TOKEN|END_OF_TURN_TOKEN|SYSTEM_TOKEN|USER_TOKEN|CHATBOT_TOKEN|START_\w+|END_\w+)\|>"
     r"|<BOS_TOKEN>",
     "harmony": r"<\|(?:start|message|channel|constrain|return|call)\|>",
-    "alpaca": r"(?m)^### ?(?:Instruction|Input|Response):[ \t]*$",
+    "alpaca": r"(?m:^### ?(?:Instruction|Input|Response):[ \t]*$)",
     "human": r"\n\n(?:Human|Assistant): ",
 }
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from flywheel.filters.words import WORD
 
-_FENCED = r"(?ms)^[ \t>]*```.*?(?:^[ \t>]*```|\z)"
+_LAID_OUT = r"(?ms)^[ \t>]*```.*?(?:^[ \t>]*```|\z)|(?m-s)^[ \t]*\|.*$"
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Repetition:
 
     The score is the worst of three shares of the reply's characters: in lines that already occurred (lines of at least
     `line_characters`), in word `ngram`s that already occurred, and in its most frequent word 4-gram (from `least_words` on).
-    Fenced code is left out: it repeats by nature.
+    Fenced code and table rows are left out: they repeat by nature.
 
     Source: Rae et al. 2021 (Gopher), section A.1.1 and table A1, whose limits for web pages are 0.20, 0.10 and 0.16. The
     default here is looser because lists, tables and templates in chat replies repeat on purpose.
@@ -29,7 +29,7 @@ class Repetition:
 
     def score(self, records: pl.DataFrame) -> pl.Series:
         """Share of repeated characters: 0 to 1, 0 for a reply without words."""
-        replies = records["reply"].str.replace_all(_FENCED, "")
+        replies = records["reply"].str.replace_all(_LAID_OUT, "")
         lines = _repeated_lines(replies, self.line_characters)
         grams, top = _repeated_words(replies, self.ngram, self.least_words)
         return pl.Series(np.maximum(np.maximum(lines, grams), top).clip(0, 1))
