@@ -7,11 +7,12 @@ import pytest
 from flywheel.inspect.trace import render, trace, trace_line
 from flywheel.ledger import EXITS, exits
 from flywheel.records import SCHEMA, Record, Source, text_message, to_batch
+from flywheel.schema import column
 from flywheel.tables import Tables
 
-VERDICTS = pa.schema([("id", pa.string()), ("score", pa.float64()), ("keep", pa.bool_())])
+VERDICTS = pa.schema([column("id", pa.string(), ""), column("score", pa.float64(), ""), column("keep", pa.bool_(), "")])
 DUPLICATES = pa.schema(
-    [("id", pa.string()), ("day", pa.string()), ("kept", pa.string()), ("reason", pa.string()), ("similarity", pa.float64())]
+    [*(column(name, pa.string(), "") for name in ("id", "day", "kept", "reason")), column("similarity", pa.float64(), "")]
 )
 DAY = "2026-01-02"
 
