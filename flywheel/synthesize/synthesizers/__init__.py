@@ -1,0 +1,1 @@
+"""Synthesizers: one technique a file, each naming its source."""
