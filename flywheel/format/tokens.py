@@ -1,11 +1,12 @@
 """Token counts: from the user's own tokenizer, or an estimate that says that it is one."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
+
+import polars as pl
 
 from flywheel.errors import ConfigError
 
@@ -45,12 +46,16 @@ def token_counter(tokenizer: str | Path | None) -> TokenCounter:
     return counter
 
 
+_PIECE = r"[A-Za-z]{1,10}|[0-9]{1,3}|[\u{370}-\u{6ff}]{1,2}|[^\x00-\x7f]|[^\sA-Za-z0-9\x{80}-\x{10ffff}]{1,2}|\n+| {2,}"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Tokens without a vocabulary, from the shapes of words.
 
-    A run of ASCII letters is one token per ten letters begun, digits one per three, other ASCII one per two; a line break
-    run is one; letters of Greek to Arabic scripts count two in five, every other character one. Ordinary spaces are free.
+    A run of ASCII letters is one token per ten letters begun, digits one per three, other ASCII one per two, letters of
+    Greek to Arabic scripts one per two; a run of line breaks or of spaces is one, every other character beyond ASCII one.
+    Single spaces are free.
 
     Measured on the 36 distinct replies of 20 tokens or more in recorded OpenAI and Anthropic calls, against the providers'
     own counts: total 1 % high, median error 4 %, nine in ten within 13 % (characters / 4: 25 % high, 16 %, 37 %). Almost all
@@ -61,28 +66,7 @@ class Estimate:
     description = "estimate without a vocabulary (measured on English replies: median error 4 %, nine in ten within 13 %)"
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        return [_estimated(text) for text in texts]
-
-
-_PIECE = re.compile(
-    r"(?P<word>[A-Za-z]+)|(?P<digits>[0-9]{1,3})|(?P<letters>[\u0370-\u06ff]+)|(?P<other>[^\x00-\x7f])"
-    r"|(?P<sign>[^\sA-Za-z0-9\x80-\U0010ffff]+)|\n+| {2,}"
-)
-
-
-def _estimated(text: str) -> int:
-    total = 0
-    for piece in _PIECE.finditer(text):
-        length = piece.end() - piece.start()
-        if piece.lastgroup == "word":
-            total += -(-length // 10)
-        elif piece.lastgroup == "sign":
-            total += -(-length // 2)
-        elif piece.lastgroup == "letters":
-            total += -(-length * 2 // 5)
-        else:
-            total += 1
-    return total
+        return pl.Series(texts, dtype=pl.String).str.count_matches(_PIECE).to_list()
 
 
 @dataclass(frozen=True)
