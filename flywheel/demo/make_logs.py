@@ -136,7 +136,7 @@ def _write_day(teller: Teller, day: dt.date, talks: dict[tuple[dt.date, str], li
     traces = [write.langfuse(call) for call in in_order("langfuse")]
     if number == 1:
         body = json.dumps(traces, ensure_ascii=False, indent=1).encode()
-        _file(made, f"{day}/langfuse-traces.json.gz", body, "langfuse", in_order("langfuse"), lines=body.count(b"\n") + 1)
+        _file(made, f"{day}/langfuse-traces.json.gz", body, "langfuse", in_order("langfuse"), lines=len(traces), array=True)
     else:
         eol = b"\r\n" if number == 2 else b"\n"
         name = f"{day}/langfuse-traces.jsonl{'.gz' if number else ''}"
@@ -149,11 +149,10 @@ def _write_exports(teller: Teller, made: Made) -> None:
     kinds = ["personal"] * 20 + ["plain"] * 100
     told = [teller.talk(DAYS[2], "support", kind) for kind in kinds]
     name = "2026-03-04/handover-messages.jsonl"
-    _lines(teller, made, name, "hf_messages", [write.hf_messages(talk) for talk in told], [talk[-1] for talk in told])
+    _lines(teller, made, name, "messages", [write.hf_messages(talk) for talk in told], [talk[-1] for talk in told])
     told = [teller.talk(DAYS[3], "support", kind) for kind in ["personal"] * 12 + ["plain"] * 68]
     body = json.dumps([write.sharegpt(talk) for talk in told], ensure_ascii=False, indent=1).encode()
-    lines = body.count(b"\n") + 1
-    _file(made, "2026-03-05/legacy-sharegpt.json", body, "sharegpt", [talk[-1] for talk in told], lines=lines)
+    _file(made, "2026-03-05/legacy-sharegpt.json", body, "sharegpt", [talk[-1] for talk in told], lines=len(told), array=True)
 
 
 def _lines(
@@ -227,7 +226,7 @@ def _planted(seed: int, teller: Teller, talks: dict[tuple[dt.date, str], list[li
         personal[kind][value] = " ".join(sorted(where))
     return {
         "about": "Made by flywheel/demo/make_logs.py. Ids are those of the last call of a conversation; in OpenAI logs they "
-        "follow `chatcmpl-`, in OpenTelemetry they are span ids, in Langfuse observation ids.",
+        "follow `chatcmpl-`, in OpenTelemetry they are span ids, in Langfuse observation ids. `lines` of an array are its elements.",
         "seed": seed,
         "days": [str(day) for day in DAYS],
         "totals": {
