@@ -100,7 +100,7 @@ def _flatten(conversations: pl.Series) -> _Flat:
         kinds=kinds[order],
         counted=(kinds[order] != _KINDS.index("url")) & ~system[owner[order]],
         message_segments=np.searchsorted(owner[order], np.arange(len(messages) + 1)),
-        roles=roles.replace_strict(known, salts, return_dtype=pl.UInt64).to_numpy(writable=True),
+        roles=roles.replace_strict(known, salts).cast(pl.UInt64).to_numpy(writable=True),
         system=system,
         row_messages=np.concatenate([[0], np.cumsum(_lengths(conversations))]),
     )

@@ -124,13 +124,13 @@ def corpus() -> list[tuple[Record, str]]:
     """Families, twins, prefixes, repeated ids and loners, each with its day."""
     generator = random.Random(3)
     records: list[tuple[Record, str]] = []
-    for family in range(60):
+    for family in range(100):
         base = words(generator.randrange(20, 120), family)
         for member in range(generator.randrange(1, 6)):
-            text = varied(base, generator.randrange(0, 6), family * 10 + member)
+            text = varied(base, generator.randrange(0, 3), family * 10 + member)
             turns = (text, "Yes, of course.", "Thanks then.")[: generator.randrange(1, 4)]
             minute = generator.choice([None, generator.randrange(10)])
-            record = chat(f"{generator.randrange(400)}", *turns, minute=minute)
+            record = chat(f"{generator.randrange(1000)}", *turns, minute=minute)
             records += [(record, day) for day in generator.sample(DAYS, generator.choice([1, 1, 1, 2]))]
     return list({(record.id, day): (record, day) for record, day in records}.values())
 
