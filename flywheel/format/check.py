@@ -36,27 +36,26 @@ def check_file(path: Path, format_name: str) -> list[Problem]:
 
     Rules for `openai_chat` (unknown keys, roles, content, weights, calls and their results, names, schemas, at least ten rows
     as a warning), `trl_messages`, `trl_prompt_completion`, `trl_preference`, `trl_text` (shapes, one shape a file, keys that
-    `datasets` would meet too late as a warning), `parquet` (readable, with the records' columns). Memory: one line.
+    `datasets` would meet too late as a warning), `parquet` (readable, with the records' columns). Of another format only
+    that every line is a JSON object, or the Parquet readable, and a warning `no_rules_known`. Memory: one line.
 
     Raises:
-        FlywheelError: there are no rules for that format, or no such file.
+        FlywheelError: there is no such file.
 
     Source: openai/openai-openapi (FineTuneChatRequestInput), the supervised fine-tuning guide, openai-cookbook
         Chat_finetuning_data_prep, huggingface/trl dataset_formats.md.
     """
     if not path.is_file():
         raise FlywheelError(f"there is no file {path}.")
-    if format_name == "parquet":
-        return list(_parquet(path))
-    if format_name not in _RULES:
-        raise FlywheelError(
-            f"no rules are known for format {format_name!r}; there are rules for {', '.join(sorted(_RULES))}, parquet."
-        )
+    if path.suffix == ".parquet":
+        return list(_parquet(path, format_name))
     return list(_lines(path, format_name))
 
 
 def _lines(path: Path, format_name: str) -> Iterator[Problem]:
-    rules, rows, keys, at = _RULES[format_name], 0, None, 0
+    rules, rows, keys, at = _RULES.get(format_name), 0, None, 0
+    if rules is None:
+        yield Problem(0, "no_rules_known", "warning")
     shapes: set[str] = set()
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
@@ -70,6 +69,8 @@ def _lines(path: Path, format_name: str) -> Iterator[Problem]:
             rows += 1
             if not isinstance(row, dict):
                 yield Problem(number, "row_not_an_object")
+                continue
+            if rules is None:
                 continue
             yield from (Problem(number, reason) for reason in rules(row))
             if format_name != "openai_chat":
@@ -260,7 +261,7 @@ _RULES: dict[str, _Rules] = {
 }
 
 
-def _parquet(path: Path) -> Iterator[Problem]:
+def _parquet(path: Path, format_name: str) -> Iterator[Problem]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -272,7 +273,9 @@ def _parquet(path: Path) -> Iterator[Problem]:
         yield Problem(0, "no_parquet")
         return
     schema = file.schema_arrow
-    if any(name not in SCHEMA.names or schema.field(name).type != SCHEMA.field(name).type for name in schema.names):
+    if format_name != "parquet":
+        yield Problem(0, "no_rules_known", "warning")
+    elif any(name not in SCHEMA.names or schema.field(name).type != SCHEMA.field(name).type for name in schema.names):
         yield Problem(0, "other_columns")
     if not file.metadata.num_rows:
         yield Problem(0, "no_rows")

@@ -147,8 +147,15 @@ def test_what_the_formats_write_of_real_conversations_passes(tmp_path: Path) -> 
         assert check_file(path, name) == []
 
 
-def test_an_unknown_format_or_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FlywheelError, match="no rules are known for format 'sharegtp'"):
-        check_file(written(tmp_path / "x.jsonl", GOOD), "sharegtp")
+def test_a_plugins_format_is_checked_as_far_as_json_goes(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.jsonl", {"any": 1}, [2])
+
+    assert check_file(path, "my_format") == [Problem(0, "no_rules_known", "warning"), Problem(2, "row_not_an_object")]
+
+
+def test_a_missing_file_is_named_and_a_broken_parquet_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 not really")
+
+    assert check_file(tmp_path / "x.parquet", "parquet") == [Problem(0, "no_parquet")]
     with pytest.raises(FlywheelError, match=r"there is no file .*nowhere"):
         check_file(tmp_path / "nowhere", "openai_chat")
