@@ -127,7 +127,7 @@ def test_every_planted_personal_value_and_secret_is_in_the_logs() -> None:
     missing = {
         kind: absent
         for kind, values in PLANTED["personal"].items()
-        if (absent := [value for value in values if value not in everything and kind != "user_id"])
+        if kind != "user_id" and (absent := [value for value in values if value not in everything])
     }
 
     assert missing == {}
@@ -149,8 +149,8 @@ def test_planted_values_belong_to_nobody() -> None:
 def conversations() -> dict[str, tuple[str, str]]:
     """The longest answered call of each session: session -> id and text."""
     longest: dict[str, tuple[str, str]] = {}
-    for name in FILES:
-        if "redelivery_of" not in FILES[name]:
+    for name, facts in FILES.items():
+        if "redelivery_of" not in facts:
             for session, id, text in chats(name):
                 if len(text) >= len(longest.get(session, ("", ""))[1]):
                     longest[session] = (id, text)

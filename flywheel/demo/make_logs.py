@@ -226,7 +226,8 @@ def _planted(seed: int, teller: Teller, talks: dict[tuple[dt.date, str], list[li
         personal[kind][value] = " ".join(sorted(where))
     return {
         "about": "Made by flywheel/demo/make_logs.py. Ids are those of the last call of a conversation; in OpenAI logs they "
-        "follow `chatcmpl-`, in OpenTelemetry they are span ids, in Langfuse observation ids. `lines` of an array are its elements.",
+        "follow `chatcmpl-`, in OpenTelemetry they are span ids, in Langfuse observation ids. "
+        "`lines` of an array are its elements.",
         "seed": seed,
         "days": [str(day) for day in DAYS],
         "totals": {

@@ -29,9 +29,10 @@ class TraceStep:
 def trace(id: str, *, tables: Tables, stages: Sequence[str] = STAGES) -> list[TraceStep]:
     """All steps of a record's way, in the order of `stages`; empty when nothing knows the id.
 
-    Steps are `read` (file, offset, length, dialect), `made` (from parents), `present` (in a stage's table), `merged` and
-    `dropped` (reason, into, score), `scored` (by a filter), `repeats` and `kept` (duplicates), `exported` (set, file line,
-    split). Tables that do not exist are passed over; cost is one filtered scan of each table.
+    Steps are `read` (file, offset, length, dialect) or `made` (from parents), `present` (in a stage's table), `seeded` (a
+    synthetic child), `merged` and `dropped` (reason, into, score), `scored` (by a filter), `repeats` and `kept for`
+    (duplicates), `exported` (set, file line, split). Tables that do not exist are passed over; the cost is one filtered
+    scan of each table.
 
     Args:
         id: a record's id.
@@ -46,6 +47,9 @@ def trace(id: str, *, tables: Tables, stages: Sequence[str] = STAGES) -> list[Tr
             if not any(step.what in ("read", "made") for step in steps):
                 steps.append(_origin(stage, row))
             steps.append(TraceStep(stage, "present", _keep(row, "day", "split")))
+        if stage.startswith("synthetic/"):
+            children = _rows(tables, stage, pl.col("parents").list.contains(id))
+            steps += [TraceStep(stage, "seeded", {"record": row["id"]} | _keep(row, "generation")) for row in children]
         steps += [_exit(stage, row) for row in exits if row.get("stage") == stage]
         if stage == "scrubbed":
             steps += _repeats(id, tables)

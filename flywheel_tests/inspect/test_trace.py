@@ -56,6 +56,7 @@ def test_a_record_that_stays_is_followed_from_its_file_to_its_line_in_the_set(ta
         ("duplicates", "kept for"),
         ("verdicts", "scored"),
         ("curated", "present"),
+        ("synthetic/paraphrase", "seeded"),
         ("sets/chat", "exported"),
     ]
     first, *_, last = trace("keeps", tables=tables)
