@@ -111,7 +111,7 @@ class Installed:
         origin = f"{self.kind} {self.name!r} ({self.target}, from {self.distribution} {self.version})"
         try:
             found = self.entry_point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a module that exits must not take the graph with it
             raise PluginError(
                 f"{origin} cannot be imported: {type(error).__name__}: {error}. "
                 f"Reinstall or remove {self.distribution}: `pip install --force-reinstall {self.distribution}`."
@@ -171,7 +171,7 @@ def build(kind: str, name: str, settings: Mapping[str, Any] | None = None) -> An
         raise PluginError(f"{kind} {name!r} has no setting {unknown[0]!r}.{hint} Its settings: {', '.join(fields) or 'none'}.")
     try:
         return msgspec.convert(given, cls)
-    except (msgspec.ValidationError, ValueError, TypeError) as error:
+    except (msgspec.ValidationError, ValueError, TypeError, NameError) as error:  # NameError: a type that is not defined
         raise PluginError(f"{kind} {name!r}: {error}") from None
 
 

@@ -1,0 +1,1 @@
+"""Flywheel filters for conversations about code."""
