@@ -17,7 +17,8 @@ _TO_BRACKET = re.compile(  # over whole strings that are followed as they should
 )
 _TO_COMMA = re.compile(rb'[^\[\]{}",]*+')
 _FIRST_KEY = re.compile(rb'\{\s*"(?:[^"\\\n]|\\.){0,200}"')
-_ANY = re.compile(rb"(?<=[,\[\s])\{")
+_AFTER_COMMA = rb"(?:(?<=,)|(?<=, )|(?<=,\n))"
+_ANY = re.compile(_AFTER_COMMA + rb"\{")
 _TOP = re.compile(rb"(?<=[\r\n])[{\[]")
 _CLOSES = {ord("}"): ord("{"), ord("]"): ord("[")}
 _QUOTE, _COMMA, _BACKSLASH, _OPEN_ARRAY, _OPEN_OBJECT = b'",\\[{'
@@ -129,7 +130,7 @@ class Documents:
             indent = gap[gap.rindex(b"\n") :]
             self.next_entry = re.compile(rb"(?<=" + re.escape(indent) + rb")\{")
         elif key := _FIRST_KEY.match(self.buffer, self.at):
-            self.next_entry = re.compile(rb"(?<=[,\[\s])" + re.escape(key.group()))
+            self.next_entry = re.compile(_AFTER_COMMA + re.escape(key.group()))
         else:
             self.next_entry = _ANY
 
@@ -207,7 +208,7 @@ class Documents:
         if self.oversize or self.base + end - self.start > self.max_entry_bytes:
             self.found.append(BadEntry(self.start, self.base + end - self.start, "line_too_long"))
         else:
-            data = self.buffer[self.start - self.base : end].rstrip(_BLANK)
+            data = self.buffer[self.start - self.base : end].rstrip(b" \t\r\n")
             self.found.append(Entry(self.start, len(data), data))
         self.start = -1
         self.oversize = False

@@ -160,7 +160,8 @@ def _item(offset: int, line: bytes, limit: int) -> Item:
     while data.startswith(_MARK):
         data = data[3:].lstrip(_PADDING)
     start = offset + len(line) - len(data)
-    data = data.rstrip(_PADDING)
+    stripped = data.rstrip(_PADDING)
+    data = stripped if stripped[-1:] in (b"}", b"]", b"") else data.rstrip(b" \t\r")  # a number may have been cut there
     return Entry(start, len(data), data) if data else Blank(offset, len(line))
 
 
