@@ -116,7 +116,9 @@ def _fold_items(values: Iterable[Any]) -> tuple[Message, ...]:
 def _role(message: dict[str, Any]) -> str | None:
     if "lc" in message or "kwargs" in message:
         return _role(_langchain(message))
-    said = first(message, "role", "from", "speaker") or (message.get("type") if "content" in message else None)
+    said = first(message, "role", "from", "speaker") or (
+        message.get("type") if "content" in message or "data" in message else None
+    )
     return _ROLES.get(said.lower().removesuffix("message")) if isinstance(said, str) else None
 
 

@@ -3,6 +3,7 @@
 Source: langchain-ai/langsmith-sdk `python/langsmith/schemas.py` at bc8dd67.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -53,13 +54,13 @@ class LangSmith:
 
 def _runs(entry: Any) -> Iterator[dict[str, Any]]:
     """Every `llm` run; a batch's `patch` completes the run of the same id that its `post` began."""
-    pending = items(entry) or [entry]
+    pending = deque(items(entry) or [entry])
     while pending:
-        run = mapping(pending.pop(0))
+        run = mapping(pending.popleft())
         if isinstance(run.get("post"), list) or isinstance(run.get("patch"), list):
-            pending = _merged(items(run.get("post")), items(run.get("patch"))) + pending
+            pending.extendleft(reversed(_merged(items(run.get("post")), items(run.get("patch")))))
             continue
-        pending = items(run.get("runs")) + items(run.get("child_runs")) + pending
+        pending.extendleft(reversed(items(run.get("runs")) + items(run.get("child_runs"))))
         if run.get("run_type") == "llm":
             yield run
 

@@ -16,27 +16,9 @@ from flywheel.sources.values import decoded, first, has_keys, mapping, string
 
 __all__ = ["Messages", "dataset_record"]
 
-_OTHERS: tuple[str, ...] = (
-    "request",
-    "response",
-    "choices",
-    "resourceSpans",
-    "run_type",
-    "call_type",
-    "observations",
-    "chosen",
-    "traceId",
-)
-_OTHERS += (
-    "chosen",
-    "traceId",
-    "traj",
-    "message_id",
-    "span_id",
-    "spanId",
-    "parent_observation_id",
-    "custom_id",
-    "preferred_output",
+_OTHERS = (
+    *("request", "response", "choices", "resourceSpans", "run_type", "call_type", "observations", "chosen", "traceId"),
+    *("traj", "message_id", "span_id", "spanId", "parent_observation_id", "custom_id", "preferred_output"),
 )
 
 

@@ -18,9 +18,9 @@ __all__ = ["Oasst"]
 class Oasst:
     """One record for each way from the root to a last assistant reply.
 
-    Where several assistants answered the same prompt, each answer that nobody replied to would be a record of its own;
-    instead the best-ranked of these is the reply and the others are its candidates, best first. An answer that the talk went
-    on from is part of a longer way. Deleted messages, and whatever follows them, are left out.
+    Where several assistants answered the same prompt, each answer that ends its way would be a record of its own;
+    instead the best-ranked of these is the reply and the others are its candidates, best first. An answer after which an
+    assistant spoke again is part of a longer way. Deleted messages, and whatever follows them, are left out.
     """
 
     specificity: ClassVar[int] = 50
@@ -55,11 +55,23 @@ def _walk(root: dict[str, Any], session: str | None) -> Iterator[Record]:
         turns = (*before, text_message(_role(node), string(node.get("text"))))
         replies = sorted((mapping(reply) for reply in items(node.get("replies"))), key=_rank)
         replies = [reply for reply in replies if string(reply.get("text")) and reply.get("deleted") is not True]
-        last = [reply for reply in replies if _role(reply) == "assistant" and not items(reply.get("replies"))]
+        last = [reply for reply in replies if _role(reply) == "assistant" and not _goes_on(reply)]
         if last and turns[-1].role == "user":
             yield _record(last, turns, session)
             replies = [reply for reply in replies if not any(reply is end for end in last)]
         pending += [(reply, turns) for reply in reversed(replies)]
+
+
+def _goes_on(reply: dict[str, Any]) -> bool:
+    """Whether an assistant spoke again after this reply; a user's words that nobody answered do not count."""
+    below = [mapping(one) for one in items(reply.get("replies"))]
+    while below:
+        node = below.pop()
+        if string(node.get("text")) and node.get("deleted") is not True:
+            if _role(node) == "assistant":
+                return True
+            below += [mapping(one) for one in items(node.get("replies"))]
+    return False
 
 
 def _role(node: dict[str, Any]) -> str:

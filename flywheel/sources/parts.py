@@ -100,7 +100,7 @@ class Draft:
         elif kind in REASONING or kind == "reasoningContent":
             self.think(_thought(part))
         elif kind in CALLS or kind in ("toolUse", "functionCall", "executableCode"):
-            self.calls.append(tool_call(mapping(part.get(kind)) or part))
+            self.calls.append(tool_call(part if "name" in part else mapping(part.get(kind)) or part))
         elif kind in RESULTS or kind.endswith(("_tool_result", "_call_output")) or kind in ("toolResult", "functionResponse"):
             self._result(mapping(part.get(kind)) or part)
         elif kind in ("codeExecutionResult", "function_response"):

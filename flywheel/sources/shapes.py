@@ -1,14 +1,17 @@
 """Which provider's shape a request and its response have, told from the values themselves and never from the host."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 from flywheel.errors import Rejected
 from flywheel.records import Record
 from flywheel.sources.chat import Exchange
 from flywheel.sources.envelope import open_call, to_record
-from flywheel.sources.values import mapping
+from flywheel.sources.values import first, mapping, string
 
 __all__ = ["read_call", "read_exchange"]
 
@@ -48,6 +51,14 @@ def read_call(entry: Any) -> Iterator[Record]:
         call = open_call(entry)
         request = mapping(call.request)
         exchange = read_exchange(call.request, call.response)
+        if exchange.model is None:
+            exchange = replace(exchange, model=_model_of_path(call.outer))
         yield to_record(exchange, call.outer, request, request.get("metadata"))
     except RecursionError:
         raise Rejected("too_deep") from None
+
+
+def _model_of_path(outer: Mapping[str, Any]) -> str | None:
+    """Bedrock and Gemini name the model in the path and nowhere else."""
+    found = re.search(r"/models?/([^/?]+?)(?::\w+|/|$)", string(first(outer, "uri", "url", "path")) or "")
+    return unquote(found[1]) if found else None

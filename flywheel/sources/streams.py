@@ -95,10 +95,16 @@ def _chat(chunks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _chat_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
-    for key in ("content", "refusal", "reasoning_content", "reasoning"):
+    for key in ("refusal", "reasoning_content", "reasoning"):
         _join(message, key, delta.get(key))
-    if isinstance(delta.get("content"), list):  # Mistral streams parts when it thinks
-        message.setdefault("parts", []).extend(delta["content"])
+    content = delta.get("content")
+    if isinstance(content, list):  # Mistral streams its thoughts as parts, then its answer as text
+        for part in map(mapping, content):
+            thoughts = part.get("thinking")
+            for thought in thoughts if isinstance(thoughts, list) else [thoughts]:
+                _join(message, "reasoning_content", mapping(thought).get("text") or thought)
+            _join(message, "content", part.get("text"))
+    _join(message, "content", content)
     for detail in map(mapping, items(delta.get("reasoning_details"))):
         if not string(delta.get("reasoning")) and not string(delta.get("reasoning_content")):
             _join(message, "reasoning", detail.get("text") or detail.get("summary"))
