@@ -259,3 +259,38 @@ def test_the_manifest_counts_what_is_in_the_files(tmp_path: Path) -> None:
     assert str(tmp_path) not in (made.path / "manifest.json").read_text() + (made.path / "README.md").read_text()
     assert not os.path.lexists(tmp_path / "latest.json")
     assert time.strftime("%Y-%m-%d") not in (made.path / "manifest.json").read_text()
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from flywheel_tests.format.test_export import write, support_agents
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    write(support_agents(20), Path(sys.argv[1]))
+except OSError as error:
+    print(type(error).__name__, flush=True)
+"""
+
+
+def test_a_disk_that_refuses_more_leaves_the_last_version_as_it_was(tmp_path: Path) -> None:
+    write(support_agents(2), tmp_path)
+    before = visible(tmp_path)
+
+    child = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True)
+
+    assert child.stdout == "OSError\n"
+    assert visible(tmp_path) == before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_exports_of_the_same_content_at_the_same_time_make_one_version(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from flywheel_tests.format.test_export import *; "
+    code += "print(write(support_agents(20), Path(sys.argv[1])).new)"
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+
+    assert sorted(child.communicate()[0] for child in children) == ["False\n", "False\n", "True\n"]
+    assert len([path for path in tmp_path.iterdir() if path.name != "latest"]) == 1
+    assert not list(tmp_path.glob(".*"))

@@ -131,6 +131,8 @@ def test_weights_are_written_for_openai_and_refused_where_they_would_be_lost() -
     with pytest.raises(Rejected, match="masked_turn"):
         TrlMessages().render(record)
     assert TrlPromptCompletion().render(record)["completion"][0]["content"] == "Yes."
+    with pytest.raises(Rejected, match="nothing_to_train"):
+        TrlPromptCompletion().render(said(USER, REPLY, USER, msgspec.structs.replace(REPLY, weight=0)))
 
 
 def test_training_on_the_last_reply_masks_the_earlier_ones() -> None:
