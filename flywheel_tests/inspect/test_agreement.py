@@ -32,6 +32,15 @@ def test_coefficients_equal_the_published_values() -> None:
     assert {case["statistic"] for case in checked} >= {"cohen_kappa", "fleiss_kappa", "krippendorff_alpha_nominal"}
 
 
+def test_alpha_ignores_items_with_one_rating_and_weighs_the_others() -> None:
+    # Krippendorff 2011, worked example with three annotators and gaps: 0.691.
+    a: list[int | None] = [None, None, None, None, None, 3, 4, 1, 2, 1, 1, 3, 3, None, 3]
+    b: list[int | None] = [1, None, 2, 1, 3, 3, 4, 3, None, None, None, None, None, None, None]
+    c: list[int | None] = [None, None, 2, 1, 3, 4, 4, None, 2, 1, 1, 3, 3, None, 4]
+
+    assert krippendorff_alpha([a, b, c]) == pytest.approx(0.691, abs=0.0005)
+
+
 def test_one_label_everywhere_is_undefined_and_not_perfect() -> None:
     assert math.isnan(krippendorff_alpha([["a", "a"], ["a", "a"]]))
     assert math.isnan(fleiss_kappa([[2, 0], [2, 0]]))
