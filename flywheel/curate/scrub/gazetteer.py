@@ -29,6 +29,7 @@ _PRODUCTS = {
     *"the a an and or but if then else for of in on at to from by with as is are was were be been am do does did have has had".split(),
     *"i you he she it we they me him her us them my your his its our their this that these those what which who whom whose".split(),
     *"hi hello hey dear thanks thank please sorry yes no ok okay sure great good sir madam ma'am mr mrs ms dr miss".split(),
+    *"unknown mac ninja kalman brain princess prince queen king royal enter post apache blender thomson lagrange cascade".split(),
     *"economy business first flight order account customer agent user assistant system support service team".split(),
     *"der die das ein eine und oder ist nicht mit für von zu im den dem auf sie wir ihr mein dein hallo danke bitte".split(),
     *"el la los las un una y o es no con para por de del que en su mi tu hola gracias como está le les des une et ou est".split(),

@@ -15,7 +15,7 @@ _TITLE = (
     r"Señora?|Sra?|Mme|Mlle|Monsieur|Madame|Signora?|Sig|Dhr|Mevr|Pan|Pani|Shri|Smt)"
 )
 _STRONG = re.compile(
-    rf"(?:\b(?i:my (?:full |last |first |legal )?name(?: is|'s|:)|name (?:is|was|on (?:the|my) \w+ is)|(?:full |first |last |sur)?name ?[:=]|"
+    rf"(?:\b(?i:(?:my|her|his|their|maiden) (?:full |last |first |legal )?name(?: is|'s|:)|name (?:is|was|on (?:the|my) \w+ is)|(?:full |first |last |sur)?name ?[:=]|"
     rf"named|call me|dear|attn:?|signed(?: by)?,?|sincerely,?|(?:kind |best |warm )?regards,?|yours(?: truly)?,|cheers,|"
     rf"ich heiße|mein name ist|je m'appelle|me llamo|mi nombre es|mi chiamo|meu nome é|ik heet|follow(?:ing)? up with|"
     rf"(?:wife|husband|partner|son|daughter|brother|sister|mother|father|friend|boss|manager|colleague|spouse)(?:'s)?(?: name)?(?: is|,)?)"
@@ -61,7 +61,7 @@ def _runs(text: str) -> Iterator[list[Word]]:
         if run:
             between = text[run[-1].end : match.start()]
             initial = run[-1].end - run[-1].start <= 2 and between in (". ", ".")
-            joined = between == " " or initial or _PARTICLE.fullmatch(between) is not None
+            joined = between in (" ", "  ") or initial or _PARTICLE.fullmatch(between) is not None
         if not joined:
             if run:
                 yield run
@@ -107,6 +107,8 @@ def _full_name(run: list[Word], at: int, lists: Gazetteer) -> int:
     following = run[end]
     if following.lower in lists.never or len(following.lower) < 2:
         return 0
+    if " ".join(w.lower for w in run[at : end + 1]) in lists.places:
+        return 0
     first, last = _in(lists.first, word), _in(lists.last, following)
     ordinary, odd = word.lower in lists.common, following.lower in lists.common
     swapped = _in(lists.last, word) and _in(lists.first, following)
@@ -115,7 +117,9 @@ def _full_name(run: list[Word], at: int, lists: Gazetteer) -> int:
     elif first or swapped:
         accepted = (last and (not odd or word.lower not in lists.places)) or (not odd and following.lower not in lists.places)
     else:
-        accepted = not odd and (initials > 0 or (last and word.lower not in lists.places and following.lower not in lists.places))
+        listed = last or _in(lists.first, following)
+        abroad = word.lower in lists.places or following.lower in lists.places
+        accepted = not odd and ((initials > 0 and run[at + 1].lower not in ("a", "i")) or (listed and not abroad))
     if not accepted:
         return 0
     end += 1
@@ -142,17 +146,15 @@ def _stands_alone(text: str, run: list[Word], at: int, lists: Gazetteer) -> bool
         return False
     if at > 0 and run[at - 1].lower not in lists.common | lists.never:
         return False
-    if text[word.start : word.end].isupper() and len(word.lower) > 1:
+    if text[word.start : word.end].isupper() or (at > 0 and f"{run[at - 1].lower} {word.lower}" in lists.places):
         return False
     if word.lower in lists.places:
-        return _WEAK.search(text[max(0, word.start - 30) : word.start]) is not None and _is_familiar(word.lower)
+        addressed = _WEAK.search(text[max(0, word.start - 30) : word.start]) is not None and word.lower in _FAMILIAR
+        return addressed or _ACTS.match(text, word.end) is not None
     return True
 
 
-def _is_familiar(name: str) -> bool:
-    return name in _FAMILIAR
-
-
+_ACTS = re.compile(r" (?:lives|said|says|told|asked|replied|wrote|called|works|was born|thinks|wants|loves)\b")
 _FAMILIAR = set(
     "james john robert michael william david richard joseph thomas charles daniel matthew anthony donald steven paul andrew joshua "
     "kevin brian george edward ronald timothy jason jeffrey ryan jacob gary nicholas eric stephen jonathan larry justin scott "
@@ -182,7 +184,7 @@ def _enumerated(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
         return
     for match in _LIST.finditer(text):
         words = [Word(m.start(), m.end(), m[0].lower(), False) for m in _WORD.finditer(text, match.start(), match.end())]
-        plain = all(_may_be_name(word, lists, False) and word.lower not in lists.places for word in words)
+        plain = all(_may_be_name(word, lists, False) for word in words) and any(word.lower not in lists.places for word in words)
         if plain and sum(word.lower in lists.last or word.lower in lists.first for word in words) * 2 >= len(words):
             yield from ((word.start, word.end) for word in words)
 
@@ -191,8 +193,8 @@ def _lower_case(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
     for match in _LOWER_CUE.finditer(text):
         end = match.start(1)
         for word in match[1].split(" "):
-            listed = word in lists.first or word in lists.last
-            if not listed or word in lists.never or word in lists.common:
+            listed = word in lists.first or (end > match.start(1) and len(word) > 3)
+            if not listed or word in lists.never or word in lists.common or word in lists.places:
                 break
             end += len(word) + (end > match.start(1))
         if end > match.start(1):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from flywheel.curate.scrub.spans import CHECKSUM, CUE, PATTERN, Span
 
 _DIGIT = re.compile(r"\d")
+_IBAN = re.compile(r"\b[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?\b", re.ASCII)
 _MONTH = (
     r"(?:jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch|z)?|märz|apr(?:il)?|may|mai|jun[ei]?|jul[yi]?|aug(?:ust)?|"
     r"sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?)"
@@ -19,7 +20,7 @@ _CARD = re.compile(r"(?<![\d.])\d(?:[ \u00a0.\-–/]{0,2}\d){11,18}(?![\d])")
 _CARD_CUE = re.compile(r"(?i)\b(?:card|cc|visa|amex|master ?card|maestro|discover|karte|tarjeta|carte)\b[^.\n]{0,40}\Z")
 _LAST_FOUR = re.compile(r"(?i)\b(?:ending|ends|ended|last (?:four|4)(?: digits)?)(?: (?:in|with|of|is|are|being|:))*[ :*#x•]{0,8}(\d{4})\b")
 _PHONE = re.compile(
-    r"(?i)\b(?:phones?|tele?(?:phone|fon)?|mobile|cell(?:phone)?|call(?:ing|ed)?|texte?d?|sms|fax|whats ?app|dial|reach(?:ed)?|"
+    r"(?i)\b(?:phones?|tele?(?:phone|fon)?|mobile|cell(?:phone)?|call(?:ing|ed)?|text (?:me|us|him|her|them)|sms|answer(?:ing)?|fax|whats ?app|dial|reach(?:ed)?|"
     r"contact|handy|rufnummer|m[óo]vil|t[ée]l[ée]phone|cel(?:ular)?|office|home|work|my number)\b"
     r"[^\d\n+(]{0,25}[\n ]?(\+?\(?\d[\d ().\-/\u00a0x+]{5,22}\d)(?!\w)"
 )
@@ -68,6 +69,7 @@ def find_numbers(text: str) -> list[Span]:
     spans = [*_users(text), *_captured(text, _LETTERS_ONLY, "ACCOUNT_ID")]
     if _DIGIT.search(text):
         spans += [*_cards(text), *_by_cue(text), *_ages(text)]
+        spans += [Span(*match.span(), "IBAN_CODE", CHECKSUM) for match in _IBAN.finditer(text) if is_iban(match[0])]
         spans += _captured(text, _BIRTH, "DATE_OF_BIRTH")
         spans += [s for s in _captured(text, _PHONE, "PHONE_NUMBER") if _is_phone(text[s.start : s.end])]
         spans += _captured(text, _LAST_FOUR, "CARD_LAST4")
@@ -76,6 +78,13 @@ def find_numbers(text: str) -> list[Span]:
             spans += [Span(*match.span(), "USER_ID", PATTERN) for match in _SNAKE_ID.finditer(text)]
             spans += [Span(*match.span(), "PAYMENT_ID", PATTERN) for match in _PAYMENT.finditer(text)]
     return spans
+
+
+def is_iban(value: str) -> bool:
+    """Whether letters and digits are an account number with a valid checksum (ISO 13616, modulo 97), in either case."""
+    text = re.sub(r"[ -]", "", value).upper()
+    moved = text[4:] + text[:4]
+    return 15 <= len(text) <= 34 and int("".join(str(int(c, 36)) for c in moved)) % 97 == 1
 
 
 def luhn(digits: str) -> bool:
@@ -129,7 +138,8 @@ def _by_cue(text: str) -> Iterator[Span]:
 def _users(text: str) -> Iterator[Span]:
     for match in _USER.finditer(text):
         value = match[1]
-        if any(c.isdigit() or c in "_." for c in value.rstrip(".")) and not value.startswith(("http", "www.")):
+        is_code = text[match.end(1) : match.end(1) + 1] in ("(", "[", ";") or "= " in match[0] and match[0][-len(value) - 1] == " "
+        if not is_code and any(c.isdigit() or c in "_." for c in value.rstrip(".")) and not value.startswith(("http", "www.")):
             end = match.end(1) - (len(value) - len(value.rstrip(".-")))
             yield Span(match.start(1), end, "USER_ID", CUE)
     if "@" in text:

@@ -20,7 +20,7 @@ _DIGIT_RUN = re.compile(r"(?:\d[ .-]?){6}")
 _IDENTIFIER = re.compile(r"(?:[A-Za-z0-9][ -]?){0,9}\d[A-Za-z0-9 -]{0,3}\d")
 _PHONE = re.compile(r"(?<![\w.#$€£-])(?:\+|00)?\(?\d(?:[ \u00a0().\-/x]{0,3}\d){6,14}(?![\w%]|[-.:/]\d)")
 _NO_PHONE = re.compile(r"(?:\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}|\d{1,3}(?:\.\d{1,3}){3}|\d+\.\d+|[12]\d{3} ?[-/] ?[12]\d{3})\b")
-_PHONE_CUE = re.compile(r"(?i)\b(?:tel|phone|call|cell|mobile|fax|sms|text|whatsapp|dial|handy|móvil|number|contact|reach)")
+_PHONE_CUE = re.compile(r"(?i)\b(?:tel|phone|call|cell|mobile|fax|sms|whatsapp|dial|handy|móvil|contact|reach)")
 _LAST_LABEL = re.compile(r"[^\W\d_]{2,}\Z|xn--[a-z0-9-]+\Z", re.IGNORECASE)
 
 
@@ -87,7 +87,7 @@ def find_patterns(text: str, regions: tuple[str, ...]) -> list[Span]:
 
 def _emails(text: str) -> Iterator[Span]:
     for result in email_recognizer().analyze(text, ["EMAIL_ADDRESS"]):
-        if not text.startswith("git@", result.start):
+        if not text.startswith("git@", result.start) and text[result.start - 1 : result.start] != "\\":
             yield Span(result.start, result.end, "EMAIL_ADDRESS", CHECKSUM)
 
 
@@ -101,7 +101,7 @@ def _by_recognizer(text: str) -> Iterator[Span]:
             if score < _THRESHOLD and gated.words and gated.words.search(before):
                 score += _CONTEXT_BONUS
             value = text[found.start : found.end]
-            if value in _NOBODY or _is_part_of_word(text, found.start, found.end):
+            if value in _NOBODY or len(value) < 4 or value.startswith("255.") or _is_part_of_word(text, found.start, found.end):
                 continue
             if value.isdigit() and not (gated.words and gated.words.search(before)):
                 continue  # one in ten bare numbers passes a checksum by chance
@@ -111,7 +111,8 @@ def _by_recognizer(text: str) -> Iterator[Span]:
 
 
 def _is_part_of_word(text: str, start: int, end: int) -> bool:
-    return (start > 0 and text[start - 1] in "_/") or (end < len(text) and text[end] == "_")
+    before, after = text[max(0, start - 1) : start], text[end : end + 2]
+    return before.isalnum() or before in tuple("_/.\\") or after[:1].isalnum() or after[:1] == "_" or (after[:1] == "." and after[1:].isdigit())
 
 
 def _phones(text: str, regions: tuple[str, ...]) -> Iterator[Span]:

@@ -32,11 +32,14 @@ _STREETS = tuple(
         rf"\b(?:\d{{1,6}} )?(?:{_CAP} ){{1,2}}(?:{_GERMANIC}|u\.|krt\.) \d{{1,4}}\.?",
         rf"(?<!\w)\d{{1,4}}(?: ?(?:bis|ter))?,? {_ROMANCE} {_SMALL}{_CAP}(?:[ -]{_SMALL}{_CAP}){{0,3}}",
         rf"(?<!\w){_ROMANCE} {_SMALL}{_CAP}(?:[ -]{_SMALL}{_CAP}){{0,3}},? (?:n[º°.]? ?)?\d{{1,5}}\b",
+        rf"(?m)^[^\w\n]{{0,5}}(?:address:? ?)?\d{{1,6}}(?: {_CAP}| {_SMALL}){{1,5}} \d{{1,4}}\b[ ]{{0,3}}$",
+        r"\b(?:(?:USS|USNS|USNV|USCGC|PSC) [^\n,]{1,30}|Unit \d{1,5} Box \d{1,5})[,\n ]{1,4}[ADF]PO,? A[AEP] \d{5}\b",
         r"\b(?i:p\.? ?o\.? ?box|postfach|apartado) \d{1,7}\b",
     )
 )
-_UNIT = r"(?:Suite|Ste|Apt|Apartment|Unit|Floor|Flat|Room|Wohnung)\.? #?\d{1,5}[A-Za-z]?|#\d{1,5}[A-Za-z]?"
-_UNIT_BLOCK = re.compile(rf"(?:[^\n\d]{{0,60}} )?(?P<address>\d{{1,6}} [^\n.?!:]{{2,60}}|{_CAP}(?: {_CAP}){{0,3}} \d{{1,4}})[ ]?[,\n]\s*(?:{_UNIT})")
+_UNIT_WORD = r"(?:Suite|Ste|Apt|Apartment|Unit|Floor|Flat|Room|Wohnung)\.? #?\d{1,5}[A-Za-z]?"
+_UNIT = rf"{_UNIT_WORD}|#\d{{1,5}}[A-Za-z]?"
+_UNIT_BLOCK = re.compile(rf"(?:[^\n\d]{{0,60}} )?(?P<address>\d{{1,6}} [^\n.?!:]{{2,60}}|{_CAP}(?: {_CAP}){{0,3}} \d{{1,4}})[ ]?[,\n][^\w\n]{{0,8}}(?:{_UNIT_WORD})")
 _ADDRESS_CUE = re.compile(
     r"(?i)\b(?:address(?:es)?(?: (?:is|was|to|of))?|live[sd]?(?: at| in| on)?|living (?:at|in|on)|located (?:at|in|on)|(?:is|are|was) (?:at|on)|"
     r"(?:sen[dt]|ship(?:ped)?|deliver(?:ed|y)?|mail(?:ed)?|move[d]?|moving|relocat\w+|one|card|it|go|going|come) to|home(?: at)?|"
@@ -44,8 +47,11 @@ _ADDRESS_CUE = re.compile(
     r"[ :\n*]{1,3}(?=\d{1,6}[ ,]|[^\W\d_])"
 )
 _NUMBERED = re.compile(rf"\d{{1,6}}[A-Za-z]?(?:[ ,]{{1,2}}(?:{_CAP}|\d{{1,5}}\b(?![.:%]\d))){{1,7}}|{_CAP}(?: {_CAP}){{0,3}} \d{{1,4}}\b")
+_NUMBERED_TWICE = re.compile(
+    rf"\b(?:at|to|on|with|and|is|,|:)[ \n](\d{{2,6}} (?:{_CAP} ){{1,3}}\d{{1,4}}\b|\d{{2,6}} \d{{2,5}} {_CAP}(?: {_CAP}){{0,2}}\b)(?![:%])"
+)
 _TAIL = re.compile(
-    rf"[ ,\n]{{1,4}}\s{{0,6}}(?:{_UNIT}|[A-Z]{{2}}(?:[ ,]{{1,2}}\d{{5}}(?:-\d{{4}})?)\b|(?P<zip>\d{{4,6}}(?:-\d{{4}})?)\b|"
+    rf"(?:[ ,\n]{{1,4}}\s{{0,6}}|,? ?\n[^\w\n]{{1,6}})(?:St\.|{_UNIT}|[A-Z]{{2}}(?:[ ,]{{1,2}}\d{{5}}(?:-\d{{4}})?)\b|(?P<zip>\d{{4,6}}(?:-\d{{4}})?)\b|"
     rf"(?P<place>{CAPITALISED}(?:[ -]{CAPITALISED}){{0,3}}))"
 )
 _ZIP = re.compile(
@@ -61,6 +67,11 @@ _KNOWLEDGE = re.compile(
     r"(?i)\b(?:capital|population|history|historical|currency|president|minister|king|queen|empire|flag|largest|biggest|century|war|"
     r"language|econom\w+|climate|explain|describe|essay|poem|story|country|countries|list|compare|famous|invented|located in which)\b"
 )
+_WHERE = re.compile(
+    rf"\b(?:originally from|(?:I'm|I am|we're|comes?|is) from|born in|lives? in|living in|moved? to|moving to|based in|grew up in|"
+    rf"residing in|arrived (?:at|in)|travell?ing to|flying to|(?:I am|I'm|am) in|back from|lost in|stuck in) "
+    rf"((?:the )?{CAPITALISED}(?:[ -]{CAPITALISED}){{0,3}})"
+)
 _COMPANY = re.compile(
     rf"(?<!\w)(?:{CAPITALISED}|&)(?: (?:{CAPITALISED}|&)){{0,3}},? (?:Inc|LLC|Ltd|GmbH|Corp|Corporation|PLC|S\.A\.|AG|B\.V\.|Pty|KG|Limited|Incorporated)\b\.?"
 )
@@ -75,6 +86,7 @@ def find_places(text: str) -> list[Span]:
     for pattern in (_ZIP, _STATE_ZIP):
         spans += [Span(*match.span(1), "ZIP_CODE", CUE) for match in pattern.finditer(text)]
     spans += [Span(start, end, "LOCATION", PLACE) for start, end in _listed(text)]
+    spans += [Span(*match.span(1), "LOCATION", PLACE) for match in _WHERE.finditer(text)]
     spans += [Span(*match.span(), "ORGANIZATION", PLACE) for match in _COMPANY.finditer(text)]
     spans += [Span(*match.span(1), "ORGANIZATION", PLACE) for match in _EMPLOYER.finditer(text)]
     return spans
@@ -87,10 +99,15 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
             numbered = _NUMBERED.match(text, match.end())
             if numbered and not _is_quantity(numbered[0]):
                 found.append(numbered.span())
+        found += [match.span(1) for match in _NUMBERED_TWICE.finditer(text)]
         found += [(match.start("address"), match.end()) for match in _UNIT_BLOCK.finditer(text)]
     found += [match.span() for pattern in _STREETS for match in pattern.finditer(text)]
     for start, end in found:
-        yield start, _with_tail(text, end)
+        number = _NUMBER_BEFORE.search(text, max(0, start - 8), start)
+        yield number.start() if number else start, _with_tail(text, end)
+
+
+_NUMBER_BEFORE = re.compile(r"(?<![\w.,$€£])\d{1,6} \Z")
 
 
 def _is_quantity(value: str) -> bool:
@@ -123,6 +140,8 @@ def _listed(text: str) -> Iterator[tuple[int, int]]:
         for start, end in _longest_places(match, lists.places):
             name = text[start:end].lower()
             if name in lists.common or name in lists.never or len(name) < 4 or name in lists.first:
+                continue
+            if text[start:end].isupper():
                 continue
             around = text[max(0, start - 120) : end + 80]
             if _HERE.search(around) and not _KNOWLEDGE.search(around):

@@ -107,16 +107,16 @@ def _by_extra(text: str, lowered: str) -> Iterator[tuple[int, int]]:
     if "pass" not in lowered and "pwd" not in lowered and not any(w in lowered for w in ("kennwort", "contras", "senha", "wacht")):
         return
     for match in _PASSWORD.finditer(text):
-        value = match[1].rstrip(".!?)")
+        value = match[1].rstrip(".!?),")
         if looks_like_password(value):
             yield match.start(1), match.start(1) + len(value)
 
 
 def looks_like_password(value: str) -> bool:
     """Whether the word behind `password:` is one, and no placeholder, type or word of the sentence."""
-    kinds = (str.islower, str.isupper, str.isdigit, lambda c: not c.isalnum())
-    mixed = sum(any(kind(c) for c in value[1:]) for kind in kinds)
-    return len(value) >= 4 and mixed >= 2 and any(c.isalnum() for c in value) and not _NO_SECRET.match(value)
+    letter = any(c.isalpha() for c in value)
+    other = any(c.isdigit() or c in "!@#$%^&*?+=~" for c in value)
+    return len(value) >= 4 and letter and other and "\\n" not in value and not _NO_SECRET.match(value)
 
 
 def entropy(text: str) -> float:

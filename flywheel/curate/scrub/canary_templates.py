@@ -1,0 +1,94 @@
+"""Conversations with slots for planted values. Written without looking at what the rules can find; do not tune rules on them."""
+
+from typing import NamedTuple
+
+
+class Turn(NamedTuple):
+    """A message. `arguments` makes it a tool call; slots are `{PERSON}` or, for another value of the kind, `{PERSON:2}`."""
+
+    role: str
+    text: str
+    arguments: str | None = None
+
+
+TEMPLATES: tuple[tuple[Turn, ...], ...] = (
+    (
+        Turn("system", "You help customers of a phone shop. The person on the line is {PERSON}, e-mail {EMAIL_ADDRESS}."),
+        Turn("user", "My new handset arrived broken. Can somebody ring me on {PHONE_NUMBER} after lunch?"),
+        Turn("assistant", "Certainly, {PERSON}. I have booked a call to {PHONE_NUMBER} and sent a note to {EMAIL_ADDRESS}."),
+    ),
+    (
+        Turn("user", "hi, {PERSON} here. I moved last week, please use {STREET_ADDRESS} from now on"),
+        Turn("assistant", "", '{{"street": "{STREET_ADDRESS}", "customer": "{PERSON}", "notify": true}}'),
+        Turn("tool", '{{"status": "saved", "address": "{STREET_ADDRESS}"}}'),
+        Turn("assistant", "Done. Parcels will go to {STREET_ADDRESS}."),
+    ),
+    (
+        Turn("user", "Refund to {CREDIT_CARD} please, the name on it is {PERSON}."),
+        Turn("assistant", "", '{{"card": "{CREDIT_CARD}", "holder_name": "{PERSON}", "amount": 49.9}}'),
+        Turn("assistant", "The refund will be visible within five working days."),
+    ),
+    (
+        Turn("user", "Our landlord wants the rent on {IBAN_CODE}. Is that a German bank?"),
+        Turn("assistant", "The first two letters tell the country. Always confirm such a change by phone."),
+    ),
+    (
+        Turn("user", "Why does this fail?\n```\nclient = Client(api_key=\"{SECRET}\")\n```"),
+        Turn("assistant", "The key seems to be revoked. Never paste {SECRET} into a chat; create another one."),
+    ),
+    (
+        Turn("system", "Connection: postgres://reporting:{SECRET}@db.internal:5432/sales"),
+        Turn("user", "How many orders were placed in May?"),
+        Turn("assistant", "", '{{"sql": "select count(*) from orders where month = 5"}}'),
+        Turn("assistant", "There were 4,211 orders in May."),
+    ),
+    (
+        Turn("user", "Please fill in the form: social security {US_SSN}, birth date {DATE_OF_BIRTH}, {AGE} years old."),
+        Turn("assistant", "I filled in {US_SSN} and {DATE_OF_BIRTH}. Shall I submit it?"),
+    ),
+    (
+        Turn("user", "Somebody from {IP_ADDRESS} keeps trying to log in to my router. What should I do?"),
+        Turn("assistant", "Block {IP_ADDRESS} in the firewall and change the administrator's password."),
+    ),
+    (
+        Turn("user", "Draft a reference letter for {PERSON}, who was our gardener for six years."),
+        Turn("assistant", "To whom it may concern,\n\n{PERSON} looked after our garden with great care.\n\nKind regards,\n{PERSON:2}"),
+    ),
+    (
+        Turn("user", "{PERSON} and {PERSON:2} argue about who cooks tonight. Any fair way to settle it?"),
+        Turn("assistant", "Let {PERSON:2} choose a number and {PERSON} guess it; the loser cooks."),
+    ),
+    (
+        Turn("user", "Change my login from {USER_ID} to something shorter. My customer number is {ACCOUNT_ID}."),
+        Turn("assistant", "", '{{"user_id": "{USER_ID}", "account_number": "{ACCOUNT_ID}"}}'),
+        Turn("assistant", "What would you like instead of {USER_ID}?"),
+    ),
+    (
+        Turn("user", "The rental desk asks for my driver's license number, it is {US_DRIVER_LICENSE}. Passport: {PASSPORT}"),
+        Turn("assistant", "Both {US_DRIVER_LICENSE} and {PASSPORT} look complete."),
+    ),
+    (
+        Turn("user", "I live in {LOCATION} and the zip code is {ZIP_CODE}. When is the next collection of paper?"),
+        Turn("assistant", "For {ZIP_CODE} the next collection is on Tuesday."),
+    ),
+    (
+        Turn("user", "Summarise: \"On Monday {PERSON} told {PERSON:2} that the audit was over. {PERSON:2} did not agree.\""),
+        Turn("assistant", "{PERSON} thinks that the audit is over; {PERSON:2} disagrees."),
+    ),
+    (
+        Turn("tool", '{{"rows": [{{"first_name": "{PERSON}", "email": "{EMAIL_ADDRESS}", "phone": "{PHONE_NUMBER}", "plan": "gold"}}]}}'),
+        Turn("assistant", "I found one customer on the gold plan, {PERSON}, reachable at {PHONE_NUMBER}."),
+    ),
+    (
+        Turn("user", "Explain the difference between a list and a tuple in Python, with a short example for each."),
+        Turn("assistant", "A list can change: `x = [1, 2]; x.append(3)`. A tuple cannot: `y = (1, 2)`. Use tuples for fixed records."),
+    ),
+    (
+        Turn("user", "Which planets have rings, and who discovered them first? Answer in three sentences."),
+        Turn("assistant", "All four giant planets have rings. The ones of Saturn were seen first, in 1610. The others needed better instruments."),
+    ),
+    (
+        Turn("user", "Invoice 2024 of our shop came to 1,250.00 euros for 12 chairs. What is the price of one chair without 19 % tax?"),
+        Turn("assistant", "1,250.00 / 1.19 = 1,050.42 without tax; divided by 12 that makes 87.54 euros a chair."),
+    ),
+)
