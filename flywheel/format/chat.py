@@ -1,7 +1,7 @@
 """What every chat format asks of a conversation before it writes it, and the pieces it writes."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -12,11 +12,10 @@ from flywheel.records import Message, Part, Record, ToolCall, text_message
 TrainOn = Literal["last", "all"]
 Images = Literal["reject", "keep"]
 ROLES = ("system", "user", "assistant", "tool")
-_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NOT_IN_A_NAME = re.compile(r"[\s<|\\/>]")
 _DEPTH = 100
 _MEDIA = ("image", "audio", "file")
-_JSON_TYPES = frozenset(("string", "number", "integer", "boolean", "object", "array", "null"))
 
 
 def conversation(record: Record, *, system_prompt: str | None = None) -> list[Message]:
@@ -89,15 +88,15 @@ def _answered(result: Message, waiting: Sequence[ToolCall]) -> ToolCall:
 
 
 def _checked(call: ToolCall, spare: str) -> ToolCall:
-    if not _TOOL_NAME.fullmatch(call.name):
+    if not TOOL_NAME.fullmatch(call.name):
         raise Rejected("invalid_tool_name")
     text = call.arguments.strip() or "{}"
-    if not isinstance(_decoded(text, "invalid_tool_arguments"), dict):
+    if not isinstance(decoded(text, "invalid_tool_arguments"), dict):
         raise Rejected("invalid_tool_arguments")
     return msgspec.structs.replace(call, id=call.id or spare, arguments=text)
 
 
-def _decoded(text: str, reason: str) -> Any:
+def decoded(text: str, reason: str) -> Any:
     """The JSON value, refused when it is none or nests deeper than `_DEPTH`, which would break encoders and trainers."""
     try:
         value = msgspec.json.decode(text)
@@ -164,53 +163,6 @@ def with_reasoning(reasoning: str, text: str) -> str:
 def author(name: str | None) -> str | None:
     """A participant's name with what OpenAI refuses (white space and `<|\\/>`) replaced by `_`, at most 64 characters."""
     return _NOT_IN_A_NAME.sub("_", name)[:64] if name else None
-
-
-def functions(record: Record) -> list[dict[str, Any]]:
-    """The tools on offer, each as `{"type": "function", "function": {name, description?, parameters?}}`.
-
-    Raises:
-        Rejected: `invalid_tool_schema`: no JSON, no valid name, parameters that are no object schema or use a type that JSON
-            Schema does not have (`dict`, `float`, `tuple`).
-    """
-    return [_function(text) for text in record.tools]
-
-
-def _function(text: str) -> dict[str, Any]:
-    tool = _decoded(text, "invalid_tool_schema")
-    inner = tool.get("function", tool) if isinstance(tool, dict) else None
-    if not isinstance(inner, dict) or not _TOOL_NAME.fullmatch(str(inner.get("name", ""))):
-        raise Rejected("invalid_tool_schema")
-    kept = {key: inner[key] for key in ("name", "description", "parameters", "strict") if inner.get(key) is not None}
-    if not schema_valid(kept.get("parameters", {})):
-        raise Rejected("invalid_tool_schema")
-    return {"type": "function", "function": kept}
-
-
-def schema_valid(schema: Any) -> bool:
-    """Whether this is a JSON Schema as far as its types go: no unknown `type`, subschemas where they belong."""
-    if isinstance(schema, bool):
-        return True
-    if not isinstance(schema, Mapping):
-        return False
-    kind = schema.get("type", [])
-    kinds = [kind] if isinstance(kind, str) else kind
-    if not isinstance(kinds, list) or not all(isinstance(one, str) and one in _JSON_TYPES for one in kinds):
-        return False
-    return all(schema_valid(inner) for inner in _inner(schema))
-
-
-def _inner(schema: Mapping[str, Any]) -> Iterator[Any]:
-    for key in ("properties", "$defs", "definitions", "patternProperties"):
-        inner = schema.get(key, {})
-        yield from inner.values() if isinstance(inner, Mapping) else (None,)
-    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        inner = schema.get(key, [])
-        yield from inner if isinstance(inner, list) else (None,)
-    for key in ("items", "additionalProperties", "not"):
-        if key in schema:
-            inner = schema[key]
-            yield from inner if isinstance(inner, list) else (inner,)
 
 
 def lost_text(record: Record, row: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from flywheel.errors import FlywheelError
-from flywheel.format.chat import schema_valid
+from flywheel.format.tools import schema_valid
 
 _OPENAI_KEYS = {
     "system": {"role", "content", "name"},

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from flywheel.format import chat
+from flywheel.format.tools import functions
 from flywheel.records import Message, Record
 
 
@@ -35,12 +36,12 @@ class OpenaiChat:
         """One line of the file.
 
         Raises:
-            Rejected: the reasons of `chat.conversation`, `chat.content`, `chat.weights` and `chat.functions`.
+            Rejected: the reasons of `chat.conversation`, `chat.content`, `chat.weights` and `tools.functions`.
         """
         messages = chat.conversation(record, system_prompt=self.system_prompt)
         weights = chat.weights(messages, self.train_on)
         row: dict[str, Any] = {"messages": [self._message(m, w) for m, w in zip(messages, weights, strict=True)]}
-        if tools := chat.functions(record):
+        if tools := functions(record):
             row["tools"] = tools
             if self.parallel_tool_calls is not None:
                 row["parallel_tool_calls"] = self.parallel_tool_calls

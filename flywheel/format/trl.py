@@ -6,6 +6,7 @@ import msgspec
 
 from flywheel.errors import Rejected
 from flywheel.format import chat
+from flywheel.format.tools import functions
 from flywheel.records import Message, Record
 
 Reasoning = Literal["drop", "inline", "thinking", "reasoning_content"]
@@ -64,9 +65,9 @@ def tools(record: Record) -> str:
     """The tools on offer as the JSON text of a list, which TRL decodes; `[]` when there are none.
 
     Raises:
-        Rejected: the reasons of `chat.functions`.
+        Rejected: the reasons of `tools.functions`.
     """
-    return msgspec.json.encode(chat.functions(record)).decode()
+    return msgspec.json.encode(functions(record)).decode()
 
 
 def turns(name: str, reasoning: Reasoning, arguments: Arguments) -> dict[str, Any]:

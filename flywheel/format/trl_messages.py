@@ -34,7 +34,7 @@ class TrlMessages:
         """One line of the file.
 
         Raises:
-            Rejected: `masked_turn`, and the reasons of `chat.conversation`, `trl.message`, `chat.weights`, `chat.functions`.
+            Rejected: `masked_turn`, and the reasons of `chat.conversation`, `trl.message`, `chat.weights`, `trl.tools`.
         """
         messages = chat.conversation(record, system_prompt=self.system_prompt)
         if 0 in chat.weights(messages, "all"):

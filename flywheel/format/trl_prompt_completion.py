@@ -25,7 +25,7 @@ class TrlPromptCompletion:
         """One line of the file.
 
         Raises:
-            Rejected: the reasons of `chat.conversation`, `trl.message`, `chat.weights`, `chat.functions`; of the weights
+            Rejected: the reasons of `chat.conversation`, `trl.message`, `chat.weights`, `trl.tools`; of the weights
                 only the last counts.
         """
         messages = chat.conversation(record, system_prompt=self.system_prompt)

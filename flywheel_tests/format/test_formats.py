@@ -10,10 +10,11 @@ from flywheel.errors import Rejected
 from flywheel.format import chat
 from flywheel.format.openai_chat import OpenaiChat
 from flywheel.format.parquet import Parquet
+from flywheel.format.tools import functions, schema_valid
 from flywheel.format.trl_messages import TrlMessages
 from flywheel.format.trl_prompt_completion import TrlPromptCompletion
 from flywheel.records import Message, Part, Record, ToolCall, text_message
-from flywheel_tests.format.real import function_calls, support_agents
+from flywheel_tests.format.real import function_calls, lines, support_agents
 
 WEATHER = (
     '{"name": "weather", "description": "Now", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}'
@@ -105,7 +106,7 @@ def test_a_final_call_is_a_reply() -> None:
         ("invalid_tool_schema", said(USER, REPLY, tools=('{"name": "f", "parameters": ' + DEEP + "}",))),
         ("invalid_tool_name", said(USER, Message(role="assistant", tool_calls=(ToolCall(name="get weather"),)))),
         ("invalid_tool_schema", said(USER, REPLY, tools=("{}",))),
-        ("invalid_tool_schema", said(USER, REPLY, tools=('{"name": "f", "parameters": {"type": "dict"}}',))),
+        ("invalid_tool_schema", said(USER, REPLY, tools=('{"name": "f", "parameters": {"type": "matrix"}}',))),
         ("image_content", said(Message(role="user", content=(Part(type="image", url="https://x/y.png"),)), REPLY)),
         ("audio_content", said(Message(role="user", content=(Part(type="audio", url="https://x/y"), Part(text="a"))), REPLY)),
         ("file_content", said(Message(role="user", content=(Part(text="a"), Part(type="file"))), REPLY)),
@@ -230,4 +231,28 @@ def test_parquet_names_an_unknown_column_with_those_there_are() -> None:
     ],
 )
 def test_schemas_with_types_that_do_not_exist_are_found_at_any_depth(valid: bool, schema: dict[str, Any]) -> None:
-    assert chat.schema_valid(schema) is valid
+    assert schema_valid(schema) is valid
+
+
+def test_type_names_of_other_dialects_become_json_schemas_own() -> None:
+    inner = {
+        "a": {"type": "STRING"},
+        "b": {"type": "tuple", "items": {"type": "float"}},
+        "c": {"type": "any"},
+        "type": {"type": "int"},
+    }
+    given = {"name": "f", "parameters": {"type": "dict", "properties": inner, "required": ["a"]}}
+    wanted = {"a": {"type": "string"}, "b": {"type": "array", "items": {"type": "number"}}, "c": {}, "type": {"type": "integer"}}
+
+    (made,) = functions(said(tools=(json.dumps(given),)))
+
+    assert made["function"]["parameters"] == {"type": "object", "properties": wanted, "required": ["a"]}
+
+
+def test_real_function_schemas_of_every_dialect_become_valid() -> None:
+    found = [json.dumps(tool) for entry in lines("bfcl", "BFCL_v4_simple_python.jsonl.gz") for tool in entry["function"]]
+    made = [functions(said(tools=(text,)))[0]["function"] for text in found if chat.TOOL_NAME.fullmatch(json.loads(text)["name"])]
+
+    assert len(made) > 100
+    assert not any(schema_valid(json.loads(text)["parameters"]) for text in found)
+    assert all(schema_valid(tool["parameters"]) for tool in made)
