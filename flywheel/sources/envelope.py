@@ -189,7 +189,7 @@ def _identity(outer: Mapping[str, Any], answered: str | None) -> str:
 
 def _named(places: tuple[Mapping[str, Any], ...], keys: tuple[str, ...]) -> str | None:
     for place in places:
-        for key in keys:
+        for key in () if place.keys().isdisjoint(keys) else keys:
             value = place.get(key)
             if text := scalar(mapping(value).get("id") if isinstance(value, dict) else value):
                 return text

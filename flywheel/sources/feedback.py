@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flywheel.records import Feedback
-from flywheel.sources.values import decoded, first, items, mapping, moment, scalar, string
+from flywheel.sources.values import decoded, first, mapping, moment, scalar, string
 
 __all__ = ["feedback_beside", "feedback_entry"]
 
@@ -14,6 +14,8 @@ _SCALARS = ("rating", "thumbs", "thumbs_up", "thumb", "score", "reward", "label"
 
 def feedback_beside(entry: Mapping[str, Any], *, scalars: tuple[str, ...] = _SCALARS) -> tuple[Feedback, ...]:
     """Feedback logged beside an exchange: objects and lists under `feedback` or `scores`, and bare ratings."""
+    if entry.keys().isdisjoint(_FIELDS) and entry.keys().isdisjoint(scalars):
+        return ()
     found = [given for key in _FIELDS for given in _several(key.removesuffix("s"), decoded(entry.get(key)))]
     for key in scalars:
         if value := scalar(entry.get(key)):
@@ -60,8 +62,3 @@ def _several(name: str, value: Any) -> Iterator[Feedback]:
 
 def _comment(entry: Mapping[str, Any]) -> str | None:
     return string(first(entry, "feedback_comment", "comment"))
-
-
-def scored(values: Any) -> tuple[Feedback, ...]:
-    """A list of feedback objects."""
-    return tuple(given for one in items(decoded(values)) if (given := feedback_entry(mapping(one))))

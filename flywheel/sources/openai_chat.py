@@ -10,13 +10,20 @@ from typing import Any, ClassVar
 
 from flywheel.errors import Rejected
 from flywheel.records import Candidate, Message, Record
+from flywheel.sources.anthropic import Anthropic
+from flywheel.sources.bedrock import BedrockConverse
 from flywheel.sources.chat import Exchange, candidate, conversation, tool_schemas, usage
+from flywheel.sources.cohere import Cohere
+from flywheel.sources.gemini import Gemini
+from flywheel.sources.ollama import Ollama
+from flywheel.sources.openai_responses import OpenAIResponses
 from flywheel.sources.shapes import read_call
 from flywheel.sources.values import decoded, first, has_keys, items, mapping, moment, scalar, string
 
 __all__ = ["OpenAIChat", "answers", "read"]
 
 _OTHERS = ("run_type", "call_type", "traceId", "resourceSpans", "observations", "parent_observation_id", "span_id", "spanId")
+_PROVIDERS = (Anthropic(), BedrockConverse(), Cohere(), Gemini(), Ollama(), OpenAIResponses())
 
 
 @dataclass(frozen=True)
@@ -31,10 +38,12 @@ class OpenAIChat:
     specificity: ClassVar[int] = 30
 
     def sniff(self, head: bytes) -> bool:
-        """A wrapped call: both sides named, or choices beside messages."""
+        """A wrapped call, both sides named or choices beside messages, without another provider's marks."""
+        if any(has_keys(head, key) for key in _OTHERS) or any(provider.sniff(head) for provider in _PROVIDERS):
+            return False
         if has_keys(head, "request", "response") or has_keys(head, "__sse__") or has_keys(head, "request_body"):
-            return not any(has_keys(head, key) for key in _OTHERS)
-        if has_keys(head, "choices") and not any(has_keys(head, key) for key in _OTHERS):
+            return True
+        if has_keys(head, "choices"):
             return (
                 has_keys(head, "messages") or has_keys(head, "response") or has_keys(head, "output") or has_keys(head, "prompt")
             )

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -123,4 +124,11 @@ def _written(value: str) -> dt.datetime | None:
 
 def has_keys(head: bytes, *names: str) -> bool:
     """Whether all of these occur in `head` as object keys, at any depth. Keys quoted inside a JSON string do not count."""
-    return all(re.search(rb'(?<!\\)"' + re.escape(name.encode()) + rb'"\s*:', head) for name in names)
+    return all(quoted in head and key.search(head) is not None for quoted, key in map(_key, names))
+
+
+@cache
+def _key(name: str) -> tuple[bytes, re.Pattern[bytes]]:
+    """The quoted name, whose plain search rules most heads out, and the pattern of the key proper."""
+    quoted = f'"{name}"'.encode()
+    return quoted, re.compile(rb"(?<!\\)" + re.escape(quoted) + rb"\s*:")

@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from flywheel.errors import Rejected
 from flywheel.records import Record, from_batch, to_batch
+from flywheel.sources.openai_chat import OpenAIChat
 from flywheel_tests.shared import shared_data
 from flywheel_tests.sources.dialects import DIALECTS
 from flywheel_tests.sources.provider_logs import calls, lines
@@ -166,6 +168,16 @@ def test_of_every_row_of_a_data_set_exactly_its_own_dialect_knows_the_start(dial
         for row in rows[:100]:
             head = json.dumps(row, separators=spaced).encode()[: 64 * 1024]
             assert [type(one).__name__ for one in DIALECTS if one.sniff(head)] == [dialect]
+
+
+def test_of_every_recorded_call_exactly_one_dialect_knows_the_start_and_reads_it_as_all_others_would() -> None:
+    known: Counter[str] = Counter()
+    for call in calls():
+        (dialect,) = [one for one in DIALECTS if one.sniff(msgspec.json.encode(call))]
+        known[type(dialect).__name__] += 1
+        assert outcome(dialect, call) == outcome(OpenAIChat(), call)
+    assert known["OpenAIChat"] > 150
+    assert set(known) == {"OpenAIChat", "OpenAIResponses", "Anthropic", "BedrockConverse", "Cohere", "Gemini", "Ollama"}
 
 
 def test_records_of_every_kind_survive_the_arrow_schema() -> None:
