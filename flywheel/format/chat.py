@@ -13,12 +13,13 @@ TrainOn = Literal["last", "all"]
 Images = Literal["reject", "keep"]
 ROLES = ("system", "user", "assistant", "tool")
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+ANY_NAME = re.compile(r"\S+")
 _NOT_IN_A_NAME = re.compile(r"[\s<|\\/>]")
 _DEPTH = 100
 _MEDIA = ("image", "audio", "file")
 
 
-def conversation(record: Record, *, system_prompt: str | None = None) -> list[Message]:
+def conversation(record: Record, *, system_prompt: str | None = None, tool_name: re.Pattern[str] = TOOL_NAME) -> list[Message]:
     """The record's messages as a trainer accepts them, or the reason why none would.
 
     `developer` becomes `system`; empty system messages go; calls and results without ids get them (`call_0`, `call_1`, ...;
@@ -29,7 +30,7 @@ def conversation(record: Record, *, system_prompt: str | None = None) -> list[Me
         Rejected: `no_messages`, `unknown_role`, `no_prompt` (nothing before the first reply), `no_assistant_reply` (somebody
             else has the last word), `empty_message`, `tool_result_without_call`, `unanswered_tool_call` (in the middle; a
             final message may be calls), `repeated_tool_call_id`, `invalid_tool_arguments` (no JSON object, or over 100 deep),
-            `invalid_tool_name` (not 1 to 64 letters, digits, `_`, `-`).
+            `invalid_tool_name` (unlike `tool_name`: 1 to 64 letters, digits, `_`, `-`).
     """
     messages = [msgspec.structs.replace(m, role="system") if m.role == "developer" else m for m in record.messages]
     messages = [m for m in messages if m.role != "system" or m.content]
@@ -45,7 +46,7 @@ def conversation(record: Record, *, system_prompt: str | None = None) -> list[Me
         raise Rejected("no_prompt")
     if any(_empty(m) for m in messages):
         raise Rejected("empty_message")
-    return _linked(messages)
+    return _linked(messages, tool_name)
 
 
 def _empty(message: Message) -> bool:
@@ -54,7 +55,7 @@ def _empty(message: Message) -> bool:
     return message.role != "tool" and not told and not message.tool_calls
 
 
-def _linked(messages: Sequence[Message]) -> list[Message]:
+def _linked(messages: Sequence[Message], tool_name: re.Pattern[str]) -> list[Message]:
     """Messages in which every result answers a call just made, by id and by name."""
     linked: list[Message] = []
     waiting: list[ToolCall] = []
@@ -69,7 +70,7 @@ def _linked(messages: Sequence[Message]) -> list[Message]:
             raise Rejected("unanswered_tool_call")
         if message.role != "assistant" and message.tool_calls:
             raise Rejected("unknown_role")
-        waiting = [_checked(call, f"call_{made + at}") for at, call in enumerate(message.tool_calls)]
+        waiting = [_checked(call, f"call_{made + at}", tool_name) for at, call in enumerate(message.tool_calls)]
         if len({call.id for call in waiting}) < len(waiting):
             raise Rejected("repeated_tool_call_id")
         made += len(waiting)
@@ -87,8 +88,8 @@ def _answered(result: Message, waiting: Sequence[ToolCall]) -> ToolCall:
     return fitting[0]
 
 
-def _checked(call: ToolCall, spare: str) -> ToolCall:
-    if not TOOL_NAME.fullmatch(call.name):
+def _checked(call: ToolCall, spare: str, tool_name: re.Pattern[str]) -> ToolCall:
+    if not tool_name.fullmatch(call.name):
         raise Rejected("invalid_tool_name")
     text = call.arguments.strip() or "{}"
     if not isinstance(decoded(text, "invalid_tool_arguments"), dict):

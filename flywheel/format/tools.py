@@ -1,5 +1,6 @@
 """Tool schemas as trainers accept them: JSON Schema, with the type names of other dialects translated."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,7 +27,7 @@ _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties", "not")
 
 
-def functions(record: Record) -> list[dict[str, Any]]:
+def functions(record: Record, *, tool_name: re.Pattern[str] = TOOL_NAME) -> list[dict[str, Any]]:
     """The tools on offer, each as `{"type": "function", "function": {name, description?, parameters?, strict?}}`.
 
     Type names that mean one of JSON Schema's are translated: Gemini's `STRING`, Python's `dict`, `float`, `tuple`, Java's
@@ -35,13 +36,13 @@ def functions(record: Record) -> list[dict[str, Any]]:
     Raises:
         Rejected: `invalid_tool_schema`: no JSON, over 100 levels deep, no valid name, or parameters that are no schema even so.
     """
-    return [_function(text) for text in record.tools]
+    return [_function(text, tool_name) for text in record.tools]
 
 
-def _function(text: str) -> dict[str, Any]:
+def _function(text: str, tool_name: re.Pattern[str]) -> dict[str, Any]:
     tool = decoded(text, "invalid_tool_schema")
     inner = tool.get("function", tool) if isinstance(tool, dict) else None
-    if not isinstance(inner, dict) or not TOOL_NAME.fullmatch(str(inner.get("name", ""))):
+    if not isinstance(inner, dict) or not tool_name.fullmatch(str(inner.get("name", ""))):
         raise Rejected("invalid_tool_schema")
     kept = {key: inner[key] for key in ("name", "description", "parameters", "strict") if inner.get(key) is not None}
     if "parameters" in kept:

@@ -67,7 +67,7 @@ def tools(record: Record) -> str:
     Raises:
         Rejected: the reasons of `tools.functions`.
     """
-    return msgspec.json.encode(functions(record)).decode()
+    return msgspec.json.encode(functions(record, tool_name=chat.ANY_NAME)).decode()
 
 
 def turns(name: str, reasoning: Reasoning, arguments: Arguments) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class TrlMessages:
         Raises:
             Rejected: `masked_turn`, and the reasons of `chat.conversation`, `trl.message`, `chat.weights`, `trl.tools`.
         """
-        messages = chat.conversation(record, system_prompt=self.system_prompt)
+        messages = chat.conversation(record, system_prompt=self.system_prompt, tool_name=chat.ANY_NAME)
         if 0 in chat.weights(messages, "all"):
             raise Rejected("masked_turn")
         rendered = [trl.message(one, reasoning=self.reasoning, arguments=self.arguments) for one in messages]

@@ -28,7 +28,7 @@ class TrlPromptCompletion:
             Rejected: the reasons of `chat.conversation`, `trl.message`, `chat.weights`, `trl.tools`; of the weights
                 only the last counts.
         """
-        messages = chat.conversation(record, system_prompt=self.system_prompt)
+        messages = chat.conversation(record, system_prompt=self.system_prompt, tool_name=chat.ANY_NAME)
         chat.weights(messages, "last")
         rendered = [trl.message(one, reasoning=self.reasoning, arguments=self.arguments) for one in messages]
         return {"prompt": rendered[:-1], "completion": rendered[-1:], "tools": trl.tools(record)}

@@ -256,3 +256,13 @@ def test_real_function_schemas_of_every_dialect_become_valid() -> None:
     assert len(made) > 100
     assert not any(schema_valid(json.loads(text)["parameters"]) for text in found)
     assert all(schema_valid(tool["parameters"]) for tool in made)
+
+
+def test_dotted_tool_names_pass_where_only_openai_refuses_them() -> None:
+    dotted = Message(role="assistant", tool_calls=(ToolCall(name="math.hypot", arguments='{"x": 3, "y": 4}'),))
+    record = said(USER, dotted, tools=('{"name": "math.hypot"}',))
+
+    assert TrlMessages().render(record)["messages"][1]["tool_calls"][0]["function"]["name"] == "math.hypot"
+    assert TrlPromptCompletion().render(record)["tools"].count("math.hypot") == 1
+    with pytest.raises(Rejected, match="invalid_tool_name"):
+        OpenaiChat().render(record)
