@@ -26,8 +26,9 @@ _SHIELD = "\x1f"
 
 
 class Detectors(NamedTuple):
-    """What `[scrub]` chose. `run` hold the detectors; `entities` limits them (all when empty); `allow` is case-folded."""
+    """What `[scrub]` chose. `first` finds secrets, `run` are the others, which do not see what `first` found; `entities` limits them (all when empty); `allow` is case-folded."""
 
+    first: Detector
     run: tuple[Detector, ...]
     entities: frozenset[str]
     allow: frozenset[str]
@@ -49,12 +50,13 @@ def choose_detectors(settings: Scrub) -> Detectors:
             '`rules` finds names by word lists and context; `none` leaves names in, on purpose.'
         )
     _check_regions(settings.regions)
-    run: list[Detector] = [find_secrets, partial(find_patterns, regions=settings.regions), partial(_windowed, find_numbers)]
+    run: list[Detector] = [partial(find_patterns, regions=settings.regions), partial(_windowed, find_numbers)]
     if settings.ner == "rules":
         gazetteer()
         run.append(partial(_windowed, find_names))
         run.append(partial(_windowed, find_places))
     return Detectors(
+        first=find_secrets,
         run=tuple(run),
         entities=frozenset(settings.entities),
         allow=frozenset(value.strip().casefold() for value in settings.allow),
@@ -68,9 +70,14 @@ def detect(text: str, detectors: Detectors) -> list[Span]:
     """
     normal = normalise(text)
     seen = PLACEHOLDER.sub(lambda match: _SHIELD * len(match[0]), normal.text) if "<" in normal.text else normal.text
-    found = [span for detector in detectors.run for span in detector(seen)]
-    kept = (s for s in found if detectors.keeps(s.entity, seen[s.start : s.end]) and _SHIELD not in seen[s.start : s.end])
-    spans = resolve(seen, kept)
+    found = detectors.first(seen)
+    for span in found:
+        seen = f"{seen[: span.start]}{_SHIELD * (span.end - span.start)}{seen[span.end :]}"
+    secrets = len(found)
+    found += [span for detector in detectors.run for span in detector(seen)]
+    clear = [*found[:secrets], *(s for s in found[secrets:] if _SHIELD not in seen[s.start : s.end])]
+    kept = (s for s in clear if detectors.keeps(s.entity, normal.text[s.start : s.end]))
+    spans = resolve(normal.text, kept)
     if normal.starts is None:
         return spans
     mapped = [s._replace(start=where[0], end=where[1]) for s in spans for where in (normal.original(s.start, s.end),)]

@@ -105,7 +105,8 @@ def _full_name(run: list[Word], at: int, lists: Gazetteer) -> int:
     if end >= len(run) or word.lower in lists.never or len(word.lower) < 2:
         return 0
     following = run[end]
-    if following.lower in lists.never or len(following.lower) < 2:
+    brand = following.lower in lists.never and not (_in(lists.first, word) and following.lower in _BRANDED)
+    if brand or len(following.lower) < 2:
         return 0
     if " ".join(w.lower for w in run[at : end + 1]) in lists.places:
         return 0
@@ -115,7 +116,7 @@ def _full_name(run: list[Word], at: int, lists: Gazetteer) -> int:
     if ordinary:
         accepted = first and last and not odd
     elif first or swapped:
-        accepted = (last and (not odd or word.lower not in lists.places)) or (not odd and following.lower not in lists.places)
+        accepted = (last or not odd) if word.lower not in lists.places else not odd and (last or following.lower not in lists.places)
     else:
         listed = last or _in(lists.first, following)
         abroad = word.lower in lists.places or following.lower in lists.places
@@ -130,6 +131,7 @@ def _full_name(run: list[Word], at: int, lists: Gazetteer) -> int:
     return end - at
 
 
+_BRANDED = {"jenkins", "ford", "lincoln", "christian", "english", "german", "nova", "pascal", "church", "park", "lane", "rivers"}
 _INSTITUTIONS = set(
     "street st avenue ave road rd drive lane boulevard university college school hospital airport church park river lake island "
     "bridge station museum theatre center centre company corporation inc llc ltd gmbh airlines airways bank orchestra award prize "

@@ -11,6 +11,7 @@ import importlib
 import pkgutil
 import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -54,7 +55,14 @@ def attributes(kind: str, names: tuple[str, ...]) -> Iterator[str]:
 
 def person_names(names: tuple[str, ...]) -> set[str]:
     """Single words of two letters or more, lower case."""
-    return {word.lower() for text in attributes("person", names) for word in WORD.findall(text) if len(word) > 1}
+    words = {word.lower() for text in attributes("person", names) for word in WORD.findall(text) if len(word) > 1}
+    return words | {folded(word) for word in words}
+
+
+def folded(word: str) -> str:
+    """The word without diacritics, as people type it."""
+    plain = word.translate(str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ß": "ss", "æ": "ae", "ı": "i"}))
+    return "".join(c for c in unicodedata.normalize("NFD", plain) if not unicodedata.combining(c))
 
 
 def place_names() -> set[str]:
