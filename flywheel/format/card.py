@@ -11,19 +11,23 @@ _HUB_LICENSES = re.compile(
 )
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 _LARGER = ((100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))
+_SETTINGS = re.compile(r"^(Args|Source):", re.MULTILINE)
 _LOADERS = {"jsonl": "json", "parquet": "parquet"}
 
 
-def card(manifest: Mapping[str, Any], *, features: Sequence[Mapping[str, Any]] | None = None) -> str:
+def card(manifest: Mapping[str, Any], *, features: Sequence[Mapping[str, Any]] | None = None, fields: str | None = None) -> str:
     """The `README.md` of a set: YAML that the Hugging Face Hub and `datasets` read, then Markdown for people.
 
     Args:
         manifest: as `export` writes it.
         features: the columns' types, where the format states them.
+        fields: what the format says of its rows: its docstring, up to the settings.
 
     Source: huggingface/hub-docs datasetcard.md (metadata), docs/hub/datasets-manual-configuration.
     """
     parts = [front_matter(manifest, features), f"# {manifest['set']}\n", _summary(manifest), _files(manifest), _funnel(manifest)]
+    if fields:
+        parts.append(f"## Fields\n\n{re.split(_SETTINGS, fields)[0].strip()}\n")
     parts += [_loading(manifest), _origins(manifest), _personal(manifest), _LIMITS]
     return "\n".join(parts)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import inspect
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -127,7 +128,7 @@ def export(
         manifest["provenance"] = msgspec.to_builtins(dict(provenance))
         (staging / "manifest.json").write_bytes(_canonical(manifest))
         features = format.features() if isinstance(format, Typed) else None
-        (staging / "README.md").write_text(card(manifest, features=features), "utf-8")
+        (staging / "README.md").write_text(card(manifest, features=features, fields=inspect.getdoc(type(format))), "utf-8")
         new = publish.publish(staging, folder / version, _whole)
         publish.point_latest(folder, version)
     path = folder / version

@@ -56,6 +56,8 @@ def test_the_card_tells_the_funnel_down_to_the_formats_own_refusals(tmp_path: Pa
     assert "| deduplicated | 60 | 40 | near_duplicate 20 |" in text
     assert "| format `openai_chat` | 13 | 12 | no_assistant_reply 1 |" in text
     assert "| MIT | 12 |" in text
+    assert '## Fields\n\n`{"messages": [...], "tools"?, "parallel_tool_calls"?}`, with no other key.' in text
+    assert "train_on: `last`" not in text
 
 
 def test_the_card_promises_no_anonymity_and_admits_what_was_not_recorded() -> None:
