@@ -75,7 +75,8 @@ def combine(records: pl.DataFrame, verdicts: Mapping[str, pl.DataFrame], duplica
     Args:
         records: a batch.
         verdicts: by filter name, in configured order, rows of `VERDICTS`; they may cover more records than these.
-        duplicates: `id`, `kept` (the id that stays), `reason`, `similarity`; of any records.
+        duplicates: `id`, `kept` (the id that stays; the record's own where an earlier day has it), `reason`, `similarity`;
+            rows that repeat another and therefore leave, of any records.
 
     Returns:
         The records that stay, in order. Each other has one exit, in order: the first filter that drops it with its score,
@@ -86,13 +87,7 @@ def combine(records: pl.DataFrame, verdicts: Mapping[str, pl.DataFrame], duplica
     """
     ids = records.select("id")
     repeated = ids.join(duplicates.unique("id", keep="first"), on="id", how="left", maintain_order="left")
-    repeated = repeated.with_columns(into=pl.when(pl.col("kept") != pl.col("id")).then("kept"))
-    leaving = repeated.select(
-        "id",
-        reason=pl.when(pl.col("into").is_not_null()).then("reason"),
-        into="into",
-        score=pl.when(pl.col("into").is_not_null()).then(pl.col("similarity").cast(pl.Float64)),
-    )
+    leaving = repeated.select("id", "reason", into="kept", score=pl.col("similarity").cast(pl.Float64))
     for name in reversed(list(verdicts)):
         verdict = ids.join(verdicts[name].unique("id", keep="first"), on="id", how="left", maintain_order="left")
         if missing := verdict["keep"].null_count():

@@ -12,13 +12,15 @@ SEED = 20260101
 
 @lru_cache(maxsize=4)
 def canary_report(settings: Scrub, key: bytes) -> pl.DataFrame:
-    """Recall, floor and over-masking an entity: see `flywheel.curate.scrub.canaries.measure_canaries`. Made once a process."""
-    from flywheel.curate.scrub.canaries import measure_canaries
+    """Recall, precision and over-masking an entity, as `measure_canaries` gives them. Made once a process."""
+    from flywheel.curate.scrub.canaries import canary_records, measure_canaries
 
-    return measure_canaries(COUNT, seed=SEED, settings=settings, key=key)
+    return measure_canaries(canary_records(COUNT, seed=SEED), settings=settings, key=key)
 
 
 def canary_facts(settings: Scrub, key: bytes) -> dict[str, float]:
-    """`canaries_below_floor`: entities whose recall is below their floor."""
-    report = canary_report(settings, key)
-    return {"canaries_below_floor": float(report.filter(pl.col("recall") < pl.col("floor")).height)}
+    """`canaries_below_floor`: how many floors are missed; 0 where names are not looked for on purpose (`ner = "none"`)."""
+    from flywheel.curate.scrub.canaries import below_floor
+
+    missed = [] if settings.ner == "none" else below_floor(canary_report(settings, key))
+    return {"canaries_below_floor": float(len(missed))}

@@ -2,14 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flywheel.records import derive
+from flywheel.records import derive, empty
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
 # Words too common to name a topic, beside those in more than four tenths of the conversations.
@@ -71,6 +71,16 @@ def coverage(records: pl.DataFrame, *, topics: int = 20, sample: int = 20_000, s
     rows = rows.with_columns(topic=pl.Series(label), distance=pl.Series(distance).fill_nan(None))
     named = _name(words, label, vocabulary, terms)
     return _report(rows, named)
+
+
+def draw(batches: Iterable[pl.DataFrame], *, sample: int, seed: int = 0) -> pl.DataFrame:
+    """At most `sample` records, chosen by a hash of their id whatever the batches, ordered by id. Memory: twice the sample."""
+    picked: pl.DataFrame | None = None
+    for batch in batches:
+        picked = batch if picked is None else pl.concat([picked, batch])
+        if picked.height > 2 * sample:
+            picked = _sampled(picked, sample, seed)
+    return empty() if picked is None else _sampled(picked, sample, seed)
 
 
 def _sampled(records: pl.DataFrame, sample: int, seed: int) -> pl.DataFrame:

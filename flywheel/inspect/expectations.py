@@ -28,14 +28,16 @@ def expect(facts: Mapping[str, float], bounds: Mapping[str, Bounds]) -> list[Exp
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
     import pandas as pd
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.expectations.core import ExpectColumnValuesToBeBetween
 
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     row = pd.DataFrame({fact: [float(facts[fact])] for fact in bounds})
     batch = context.data_sources.add_pandas("facts").add_dataframe_asset("facts").add_batch_definition_whole_dataframe("row")
     suite = gx.ExpectationSuite(name="facts")
     for fact, (minimum, maximum) in bounds.items():
-        suite.add_expectation(gx.expectations.ExpectColumnValuesToBeBetween(column=fact, min_value=minimum, max_value=maximum))
+        suite.add_expectation(ExpectColumnValuesToBeBetween(column=fact, min_value=minimum, max_value=maximum))
     result = batch.get_batch({"dataframe": row}).validate(suite, result_format={"result_format": "BOOLEAN_ONLY"})
     passed = {one.expectation_config.kwargs["column"]: bool(one.success) for one in result.results if one.expectation_config}
     return [Expected(fact, float(facts[fact]), passed[fact]) for fact in bounds]

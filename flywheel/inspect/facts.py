@@ -51,8 +51,8 @@ def flow_facts(tables: Tables, source: str, target: str, day: str | None = None)
 
 
 def duplicate_facts(tables: Tables, table: str) -> dict[str, float]:
-    """`remaining`: rows of `table` that are a duplicate of another row, as duplicates are known now."""
-    duplicates = tables.scan("duplicates").select("id").unique()
+    """`remaining`: rows of `table` that are a duplicate of another id, as duplicates are known now."""
+    duplicates = tables.scan("duplicates").filter(pl.col("id") != pl.col("kept")).select("id").unique()
     remaining = tables.scan(table).select("id").join(duplicates, on="id", how="semi").select(pl.len()).collect().item()
     return {"remaining": float(remaining)}
 
