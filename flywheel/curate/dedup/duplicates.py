@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from flywheel.curate.dedup.matching import nearest_kept
+from flywheel.curate.dedup.matching import candidates, nearest_kept
 from flywheel.curate.dedup.shingles import Sets
-from flywheel.curate.dedup.words import Int64s
+from flywheel.curate.dedup.words import Int64s, UInt64s
 from flywheel.schema import column
 
 DUPLICATES = pa.schema(
@@ -27,7 +27,7 @@ _SAME_ID, _EXACT, _PREFIX, _NEAR = range(4)
 _STAYS = -1
 
 
-def find_duplicates(signatures: pl.DataFrame, *, similarity: float = 0.8) -> pl.DataFrame:
+def find_duplicates(signatures: pl.DataFrame | pl.LazyFrame, *, similarity: float = 0.8) -> pl.DataFrame:
     """Find the conversations that repeat another one.
 
     Records are taken oldest first (`created_at`, then `id`, nulls last, then `day`). A record goes for the first of these
@@ -46,7 +46,8 @@ def find_duplicates(signatures: pl.DataFrame, *, similarity: float = 0.8) -> pl.
     and similarity of its twin. A record without words is never `near`.
 
     Args:
-        signatures: rows of `SIGNATURES`, all made with the same settings, with their `day`; any order.
+        signatures: rows of `SIGNATURES`, all made with the same settings, with their `day`; any order. Of a lazy frame the
+            sets are read only for the rows that share a band with another.
         similarity: above 0, at most 1. Bands are laid out when records are signed: sign anew to find pairs below that.
 
     Returns:
@@ -57,16 +58,17 @@ def find_duplicates(signatures: pl.DataFrame, *, similarity: float = 0.8) -> pl.
     """
     if not 0 < similarity <= 1:
         raise ValueError(f"similarity must be above 0 and at most 1, not {similarity}")
-    small = signatures.select("id", "day", "created_at", "exact", "words", "beginnings")
+    lazy = signatures.lazy()
+    small = lazy.select("id", "day", "created_at", "exact", "words", "beginnings").collect()
     if repeated := small.height - small.select("id", "day").n_unique():
         raise ValueError(f"{repeated} signatures repeat an id within a day; ids are unique within a partition")
-    order = small.select(pl.arg_sort_by("created_at", "id", "day", nulls_last=True)).to_series()
-    aged = small[order]
+    aged = small.sort("created_at", "id", "day", nulls_last=True)
+    del small
     verdict = _Verdict(aged.height)
     _same_id(aged, verdict)
     _exact(aged, verdict)
     _prefix(aged, verdict)
-    _near(aged, signatures, order.to_numpy(), verdict, similarity)
+    _near(aged, lazy, verdict, similarity)
     verdict.settle()
     gone = np.flatnonzero(verdict.reason != _STAYS)
     kept = verdict.target[gone]
@@ -154,21 +156,29 @@ def _prefix(aged: pl.DataFrame, verdict: _Verdict) -> None:
     verdict.drop(found["row"].to_numpy(), _PREFIX, found["longest"].to_numpy())
 
 
-def _near(aged: pl.DataFrame, signatures: pl.DataFrame, order: Any, verdict: _Verdict, similarity: float) -> None:
+def _near(aged: pl.DataFrame, signatures: pl.LazyFrame, verdict: _Verdict, similarity: float) -> None:
     rows = verdict.staying()
     rows = rows[aged["words"][rows].is_not_null().to_numpy()]
     if not len(rows):
         return
     oldest = _oldest_equal(aged["words"][rows])
-    distinct = np.unique(oldest)
-    chosen = signatures.select("shingles", "bands")[order[rows[distinct]]]
-    nearest, jaccard = nearest_kept(_sets(chosen["shingles"]), _matrix(chosen["bands"]), similarity=similarity)
-    gone = nearest >= 0
-    verdict.drop(rows[distinct[gone]], _NEAR, rows[distinct[nearest[gone]]], jaccard[gone])
+    distinct = rows[np.unique(oldest)]
+    among = candidates(_matrix(_fetch(signatures, "bands", aged["exact"][distinct])))
+    if len(among.rows):
+        sets = _sets(_fetch(signatures, "shingles", aged["exact"][distinct[among.rows]]))
+        pairs = nearest_kept(sets, among, similarity=similarity)
+        verdict.drop(distinct[pairs.later], _NEAR, distinct[pairs.earlier], pairs.jaccard)
     later = np.flatnonzero(oldest != np.arange(len(rows)))
     twin = rows[oldest[later]]
     near = np.where(verdict.reason[twin] == _NEAR, verdict.similarity[twin], 1.0)
     verdict.drop(rows[later], _NEAR, verdict.target[twin], near)
+
+
+def _fetch(signatures: pl.LazyFrame, name: str, exact: pl.Series) -> pl.Series:
+    """A column's values for conversations named by their `exact` hash, in that order; equal ones have equal values."""
+    wanted = pl.LazyFrame({"exact": exact, "row": pl.int_range(len(exact), dtype=pl.UInt32, eager=True)})
+    found = signatures.select("exact", name).join(wanted, on="exact").unique("row", keep="any").sort("row")
+    return found.select(name).collect().to_series()
 
 
 def _sets(shingles: pl.Series) -> Sets:
@@ -176,8 +186,9 @@ def _sets(shingles: pl.Series) -> Sets:
     return Sets(array.offsets.to_numpy(), array.values.to_numpy(zero_copy_only=False).view(np.uint32))
 
 
-def _matrix(bands: pl.Series) -> Any:
-    widths = bands.list.len().unique().to_list()
+def _matrix(bands: pl.Series) -> UInt64s:
+    widths = bands.list.len().unique().sort().to_list()
     if len(widths) > 1:
-        raise ValueError(f"signatures have {sorted(widths)} bands; sign all days with the same `[dedup]` settings")
-    return bands.explode(empty_as_null=False, keep_nulls=False).to_numpy().view(np.uint64).reshape(len(bands), -1)
+        raise ValueError(f"signatures have {widths} bands; sign all days with the same `[dedup]` settings")
+    flat: UInt64s = bands.explode(empty_as_null=False, keep_nulls=False).to_numpy().view(np.uint64)
+    return flat.reshape(len(bands), -1)

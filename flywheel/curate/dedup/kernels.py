@@ -14,7 +14,7 @@ SPACE = np.uint32(1 << 30)
 _CODE = np.uint32(0x1FFFFF)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _BASIS = np.uint64(0xCBF29CE484222325)
-_BLANK = np.uint64(32)
+_BLANK = np.uint64(1 << 22)
 
 
 @compiled
@@ -29,51 +29,50 @@ def _finish(state: Any) -> Any:  # pragma: no cover
 
 @compiled
 def _scan_segment(
-    data: Any, start: int, stop: int, table: Any, tokens: Any, found: int
+    data: Any, start: int, stop: int, table: Any, tokens: Any, found: Any
 ) -> tuple[int, np.uint64]:  # pragma: no cover
     """Append the segment's word hashes at `tokens[found]`; return the new count and the hash of the segment's text.
 
     A word's hash runs over its lower-case code points. The text's hash runs over all of them, each run of white space
-    counting as one blank and none at the ends; it is 0 for a text of nothing else.
+    within counting as one blank; it is 0 for a text of nothing else.
     """
-    text, word = _BASIS, _BASIS
-    within, blank, something = False, False, False
+    text, word, first = _BASIS, _BASIS, found
+    within, gap, blank = np.int64(0), np.uint64(0), np.uint64(0)
     position = start
     while position < stop:
-        byte = data[position]
-        if byte < 0x80:
-            entry = table[byte]
-            position += 1
-        elif byte < 0xE0:
-            entry = table[((byte & 0x1F) << 6) | (data[position + 1] & 0x3F)]
-            position += 2
-        elif byte < 0xF0:
-            entry = table[((byte & 0x0F) << 12) | ((data[position + 1] & 0x3F) << 6) | (data[position + 2] & 0x3F)]
-            position += 3
-        else:
-            high = ((byte & 0x07) << 18) | ((data[position + 1] & 0x3F) << 12)
-            entry = table[high | ((data[position + 2] & 0x3F) << 6) | (data[position + 3] & 0x3F)]
-            position += 4
+        point, position = np.int64(data[position]), position + 1
+        if point >= 0x80:
+            point, position = _decode(data, point, position)
+        entry = table[point]
+        # No branches: where words end is what a processor cannot predict.
         code = np.uint64(entry & _CODE)
-        if entry & WORD:
-            word = (word ^ code) * _MIX
-            within = True
-        elif within:
-            tokens[found] = _finish(word)
-            found += 1
-            word, within = _BASIS, False
-        if entry & SPACE:
-            blank = something
-        else:
-            if blank:
-                text = (text ^ _BLANK) * _MIX
-                blank = False
-            text = (text ^ code) * _MIX
-            something = True
+        is_word, is_space = np.int64(entry >> np.uint32(31)), entry & SPACE
+        tokens[found] = word
+        found += within & (1 - is_word)
+        within = is_word
+        longer = (word ^ code) * _MIX
+        word = longer if is_word else _BASIS
+        further = (text ^ (code | blank)) * _MIX
+        text = text if is_space else further
+        gap = gap if is_space else _BLANK
+        blank = gap if is_space else np.uint64(0)
     if within:
-        tokens[found] = _finish(word)
+        tokens[found] = word
         found += 1
-    return found, _finish(text) | np.uint64(1) if something else np.uint64(0)
+    for token in range(first, found):
+        tokens[token] = _finish(tokens[token])
+    return found, _finish(text) | np.uint64(1) if gap else np.uint64(0)
+
+
+@compiled
+def _decode(data: Any, lead: int, position: int) -> tuple[int, int]:  # pragma: no cover
+    """The code point whose first byte is `lead`, of valid UTF-8, and where the next one starts."""
+    if lead < 0xE0:
+        return ((lead & 0x1F) << 6) | (data[position] & 0x3F), position + 1
+    if lead < 0xF0:
+        return ((lead & 0x0F) << 12) | ((data[position] & 0x3F) << 6) | (data[position + 1] & 0x3F), position + 2
+    high = ((lead & 0x07) << 18) | ((data[position] & 0x3F) << 12)
+    return high | ((data[position + 1] & 0x3F) << 6) | (data[position + 2] & 0x3F), position + 3
 
 
 @compiled
@@ -144,26 +143,21 @@ def _sort_distinct(values: Any, scratch: Any) -> int:  # pragma: no cover
     ends = np.zeros((1 << bits) + 1, np.int32)
     for value in values:
         ends[(value >> shift) + 1] += 1
+    fullest = ends.max()
     for bucket in range(1, len(ends)):
         ends[bucket] += ends[bucket - 1]
     for value in values:
-        bucket = value >> shift
-        scratch[ends[bucket]] = value
-        ends[bucket] += 1
-    start = np.int32(0)
-    for bucket in range(len(ends) - 1):
-        stop = ends[bucket]
-        if stop - start > 24:
-            scratch[start:stop].sort()
-        else:
-            for i in range(start + 1, stop):
-                value = scratch[i]
-                j = i - 1
-                while j >= start and scratch[j] > value:
-                    scratch[j + 1] = scratch[j]
-                    j -= 1
-                scratch[j + 1] = value
-        start = stop
+        scratch[ends[value >> shift]] = value
+        ends[value >> shift] += 1
+    if fullest > 24:
+        scratch[:count].sort()
+    for i in range(1, count):
+        value = scratch[i]
+        j = i - 1
+        while j >= 0 and scratch[j] > value:
+            scratch[j + 1] = scratch[j]
+            j -= 1
+        scratch[j + 1] = value
     left = 0
     for i in range(count):
         if i == 0 or scratch[i] != scratch[i - 1]:
@@ -178,15 +172,25 @@ def minhash_rows(offsets: Any, values: Any, a: Any, b: Any, signatures: Any) -> 
     for row in range(len(offsets) - 1):
         least = signatures[row]
         least[:] = np.uint32(0xFFFFFFFF)
-        for position in range(offsets[row], offsets[row + 1]):
-            h = values[position]
-            h ^= h >> np.uint32(16)
-            h = np.uint32(h * np.uint32(0x85EBCA6B))
-            h ^= h >> np.uint32(13)
-            h = np.uint32(h * np.uint32(0xC2B2AE35))
-            h ^= h >> np.uint32(16)
-            for permutation in range(len(a)):
-                least[permutation] = min(least[permutation], np.uint32(a[permutation] * h + b[permutation]))
+        last = offsets[row + 1] - 1
+        for position in range(offsets[row], last + 1, 4):
+            # Four at a time, the last one repeated: the least is written once for four.
+            one, two = _mixed(values[position]), _mixed(values[min(position + 1, last)])
+            three, four = _mixed(values[min(position + 2, last)]), _mixed(values[min(position + 3, last)])
+            for k in range(len(a)):
+                pair = min(np.uint32(a[k] * one + b[k]), np.uint32(a[k] * two + b[k]))
+                other = min(np.uint32(a[k] * three + b[k]), np.uint32(a[k] * four + b[k]))
+                least[k] = min(least[k], pair, other)
+
+
+@compiled
+def _mixed(h: Any) -> Any:  # pragma: no cover
+    """MurmurHash3's 32-bit finaliser."""
+    h ^= h >> np.uint32(16)
+    h = np.uint32(h * np.uint32(0x85EBCA6B))
+    h ^= h >> np.uint32(13)
+    h = np.uint32(h * np.uint32(0xC2B2AE35))
+    return h ^ (h >> np.uint32(16))
 
 
 @compiled

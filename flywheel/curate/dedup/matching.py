@@ -3,99 +3,86 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 
 from flywheel.curate.dedup.compiled import compiled
 from flywheel.curate.dedup.shingles import Sets
-from flywheel.curate.dedup.words import Float64s, Int64s, UInt64s
+from flywheel.curate.dedup.words import Float64s, Int32s, Int64s, UInt64s
 
 
-def similar_pairs(sets: Sets, bands: UInt64s, *, similarity: float) -> pl.DataFrame:
-    """All pairs of sets that share a band and whose Jaccard similarity is at least `similarity`.
+class Candidates(NamedTuple):
+    """Rows that share a bucket with another one, ascending; for each band of each the bucket's number, below `total`, or -1."""
 
-    Memory and time grow with the number of pairs, up to half the square of the sets: `find_duplicates` uses `nearest_kept`.
-
-    Returns:
-        `a`, `b` (row numbers, a < b) and `jaccard` (exact, of the hashed sets), ordered by a, then b.
-    """
-    pairs = _walk(sets, bands, similarity, greedy=False)
-    return pl.DataFrame({"a": pairs.earlier, "b": pairs.later, "jaccard": pairs.jaccard}).sort("a", "b")
+    rows: Int64s
+    buckets: Int32s
+    total: int
 
 
-class Nearest(NamedTuple):
-    """For each set the kept one that is most similar to it, the earliest of several, and how similar that is.
-
-    A set that is itself kept has -1 and NaN.
-    """
-
-    kept: Int64s
-    jaccard: Float64s
-
-
-def nearest_kept(sets: Sets, bands: UInt64s, *, similarity: float) -> Nearest:
-    """Drop, row by row, each set that is similar to an earlier one that was not dropped.
-
-    Rows are compared with kept rows only, so that 50,000 variations on one text cost 50,000 comparisons, and nobody is
-    dropped for resembling a row that is itself dropped. An empty set is kept and compared with none.
-
-    Args:
-        sets: in order of precedence.
-        bands: their band hashes, shape (sets, bands).
-
-    Raises:
-        ValueError: `similarity` is not above 0 and at most 1.
-    """
-    pairs = _walk(sets, bands, similarity, greedy=True)
-    nearest = Nearest(np.full(len(bands), -1, np.int64), np.full(len(bands), np.nan))
-    nearest.kept[pairs.later] = pairs.earlier
-    nearest.jaccard[pairs.later] = pairs.jaccard
-    return nearest
-
-
-class _Pairs(NamedTuple):
-    earlier: Int64s
-    later: Int64s
-    jaccard: Float64s
-
-
-def _walk(sets: Sets, bands: UInt64s, similarity: float, *, greedy: bool) -> _Pairs:
-    if not 0 < similarity <= 1:
-        raise ValueError(f"similarity must be above 0 and at most 1, not {similarity}")
-    buckets, count = _buckets(bands, np.diff(sets.offsets) > 0)
-    rows = np.flatnonzero((buckets >= 0).any(axis=1))
-    return _Pairs(*_compare(*sets, rows, buckets[rows], count, similarity, greedy))
-
-
-def _buckets(bands: UInt64s, filled: Any) -> tuple[Any, int]:
-    """Number the band hashes that more than one set has; -1 for the others. Shape (sets, bands), int32."""
+def candidates(bands: UInt64s) -> Candidates:
+    """Rows of which a band hash, at its position, occurs twice or more; `bands` has the shape (rows, bands)."""
     buckets = np.full(bands.shape, -1, np.int32)
-    rows = np.flatnonzero(filled)
     count = 0
     for band in range(bands.shape[1]):
-        column = np.ascontiguousarray(bands[rows, band])
-        ordered = np.sort(column)
-        repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-        if len(repeated):
-            place = np.minimum(np.searchsorted(repeated, column), len(repeated) - 1)
-            buckets[rows, band] = np.where(repeated[place] == column, place + count, -1)
-            count += len(repeated)
-    return buckets, count
+        order = np.argsort(bands[:, band])
+        ordered = bands[order, band]
+        repeats = ordered[1:] == ordered[:-1]
+        first = np.flatnonzero(np.diff(repeats, prepend=False) & repeats)
+        shared = np.flatnonzero(np.append(repeats, False) | np.insert(repeats, 0, False))
+        buckets[order[shared], band] = np.searchsorted(first, shared, side="right") - 1 + count
+        count += len(first)
+    rows = np.flatnonzero((buckets >= 0).any(axis=1))
+    return Candidates(rows, buckets[rows], count)
+
+
+class Pairs(NamedTuple):
+    """Verified links between rows: the later one, the earlier one, their Jaccard similarity."""
+
+    later: Int64s
+    earlier: Int64s
+    jaccard: Float64s
+
+
+def nearest_kept(sets: Sets, among: Candidates, *, similarity: float) -> Pairs:
+    """Drop, row by row, each candidate that is similar to an earlier one that was not dropped; link it to the most similar.
+
+    Rows are compared with kept rows only, so that 50,000 variations on one text cost 50,000 comparisons, and nobody is
+    dropped for resembling a row that is itself dropped. Of equally similar kept rows the earliest is linked.
+
+    Args:
+        sets: the candidates' sets, one for each of `among.rows`, none empty; rows come in order of precedence.
+        similarity: above 0, at most 1.
+    """
+    return _compared(sets, among, similarity, greedy=True)
+
+
+def similar_pairs(sets: Sets, bands: UInt64s, *, similarity: float) -> Pairs:
+    """All pairs of sets that share a band and are at least `similarity` alike, ordered by the later, then the earlier row.
+
+    Memory and time grow with the number of pairs, up to half the square of the sets. Empty sets are in no pair.
+    """
+    filled = np.flatnonzero(np.diff(sets.offsets))
+    among = candidates(bands[filled])
+    rows = filled[among.rows]
+    pairs = _compared(sets.take(rows), Candidates(rows, among.buckets, among.total), similarity, greedy=False)
+    order = np.lexsort((pairs.earlier, pairs.later))
+    return Pairs(pairs.later[order], pairs.earlier[order], pairs.jaccard[order])
+
+
+def _compared(sets: Sets, among: Candidates, similarity: float, *, greedy: bool) -> Pairs:
+    later, earlier, jaccard = _compare(sets.offsets, sets.values, among.buckets, among.total, similarity, greedy)
+    return Pairs(among.rows[later], among.rows[earlier], jaccard)
 
 
 @compiled
-def _compare(
-    offsets: Any, values: Any, rows: Any, buckets: Any, count: int, similarity: float, greedy: bool
-) -> Any:  # pragma: no cover
+def _compare(offsets: Any, values: Any, buckets: Any, count: int, similarity: float, greedy: bool) -> Any:  # pragma: no cover
     """Each row against the earlier members of its buckets, which are linked lists of entries row * bands + band."""
-    bands = buckets.shape[1]
-    heads = np.full(count, -1, np.int64)
-    links = np.empty(len(rows) * bands, np.int64)
-    seen = np.full(len(rows), -1, np.int64)
-    first, second, jaccard = np.empty(1024, np.int64), np.empty(1024, np.int64), np.empty(1024, np.float64)
+    size, bands = buckets.shape
+    heads, links = np.full(count, -1, np.int64), np.empty(size * bands, np.int64)
+    seen = np.full(size, -1, np.int64)
+    later, earlier, jaccard = np.empty(1024, np.int64), np.empty(1024, np.int64), np.empty(1024, np.float64)
     found = 0
-    for row in range(len(rows)):
-        mine = values[offsets[rows[row]] : offsets[rows[row] + 1]]
-        best, nearest = -1.0, -1
+    for row in range(size):
+        mine = values[offsets[row] : offsets[row + 1]]
+        nearest = found
         for band in range(bands):
             entry = heads[buckets[row, band]] if buckets[row, band] >= 0 else -1
             while entry >= 0:
@@ -104,26 +91,22 @@ def _compare(
                 if seen[other] == row:
                     continue
                 seen[other] = row
-                overlap = _jaccard(mine, values[offsets[rows[other]] : offsets[rows[other] + 1]], max(similarity, best))
-                if overlap < similarity:
+                bar = jaccard[nearest] if greedy and found > nearest else similarity
+                overlap = _jaccard(mine, values[offsets[other] : offsets[other + 1]], bar)
+                if overlap < bar or (greedy and found > nearest and overlap == bar and other > earlier[nearest]):
                     continue
-                if overlap > best or (overlap == best and other < nearest):
-                    best, nearest = overlap, other
-                if not greedy:
-                    first, second, jaccard = _room(first, found), _room(second, found), _room(jaccard, found)
-                    first[found], second[found], jaccard[found] = rows[other], rows[row], overlap
-                    found += 1
-                    best = -1.0
-        if greedy and nearest >= 0:
-            first, second, jaccard = _room(first, found), _room(second, found), _room(jaccard, found)
-            first[found], second[found], jaccard[found] = rows[nearest], rows[row], best
-            found += 1
+                if greedy:
+                    found = nearest
+                later, earlier, jaccard = _room(later, found), _room(earlier, found), _room(jaccard, found)
+                later[found], earlier[found], jaccard[found] = row, other, overlap
+                found += 1
+        if greedy and found > nearest:
             continue
         for band in range(bands):
             if buckets[row, band] >= 0:
                 links[row * bands + band] = heads[buckets[row, band]]
                 heads[buckets[row, band]] = row * bands + band
-    return first[:found], second[:found], jaccard[:found]
+    return later[:found], earlier[:found], jaccard[:found]
 
 
 @compiled

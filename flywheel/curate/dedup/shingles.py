@@ -22,6 +22,12 @@ class Sets(NamedTuple):
     def row(self, index: int) -> UInt32s:
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
+    def take(self, rows: Int64s) -> "Sets":
+        """The sets of the given rows, in their order."""
+        sizes = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        return Sets(offsets, self.values[np.repeat(self.offsets[rows] - offsets[:-1], sizes) + np.arange(offsets[-1])])
+
 
 def shingle(texts: pl.Series, *, ngram: int = 3) -> Sets:
     r"""Sets of hashed word n-grams of texts; words are what `re.findall(r"\w+", text.lower())` finds.

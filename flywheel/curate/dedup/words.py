@@ -16,6 +16,7 @@ import polars as pl
 from flywheel.curate.dedup.kernels import SPACE, WORD
 
 Float64s: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
+Int32s: TypeAlias = "np.ndarray[Any, np.dtype[np.int32]]"
 Int64s: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 UInt32s: TypeAlias = "np.ndarray[Any, np.dtype[np.uint32]]"
 UInt64s: TypeAlias = "np.ndarray[Any, np.dtype[np.uint64]]"

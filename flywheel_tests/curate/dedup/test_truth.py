@@ -47,10 +47,11 @@ def measure(sets: Sets, truth: str, similarity: float) -> tuple[float, int]:
     assert len(sets.offsets) == listed["rows"] + 1
     jaccard = {(a, b): j for a, b, j in listed["pairs"]}
     found = similar_pairs(sets, band_hashes(sets, lsh_bands(similarity)), similarity=similarity)
-    assert all(j == pytest.approx(jaccard.get((a, b)), abs=ROUNDING * 1.01) for a, b, j in found.iter_rows())
+    hits = dict(zip(zip(found.earlier.tolist(), found.later.tolist(), strict=True), found.jaccard.tolist(), strict=True))
+    assert len(hits) == len(found.later)
+    assert all(j == pytest.approx(jaccard.get(pair), abs=ROUNDING * 1.01) for pair, j in hits.items())
     true = {pair for pair, j in jaccard.items() if j >= similarity}
-    hits = set(found.select("a", "b").iter_rows())
-    return len(hits & true) / len(true), len({pair for pair in hits if jaccard[pair] < similarity - ROUNDING})
+    return len(true & hits.keys()) / len(true), len({pair for pair in hits if jaccard[pair] < similarity - ROUNDING})
 
 
 def baseline(name: str, similarity: float) -> float:
