@@ -85,7 +85,10 @@ def measure_canaries(canaries: Sequence[Canary], *, settings: Scrub, key: bytes)
             places[value.entity] += value.places
             found[value.entity] += not any(words[word] > canary.words[word] for word in _telling(value.value))
     masked = dict(outcome.findings.group_by("entity").agg(pl.col("count").sum()).iter_rows())
-    rows = [(entity, planted[entity], found[entity], _precision(places[entity], masked.get(entity, 0)), None) for entity in sorted(planted)]
+    rows: list[tuple[str, int, int, float | None, float | None]] = [
+        (entity, planted[entity], found[entity], _precision(places[entity], masked.get(entity, 0)), None)
+        for entity in sorted(planted)
+    ]
     total = sum(canary.words.total() for canary in canaries)
     overall = _precision(places.total(), sum(masked.values()))
     rows.append((OVERALL, planted.total(), found.total(), overall, lost / total))

@@ -33,7 +33,7 @@ TEMPLATES: tuple[tuple[Turn, ...], ...] = (
         Turn("assistant", "The first two letters tell the country. Always confirm such a change by phone."),
     ),
     (
-        Turn("user", "Why does this fail?\n```\nclient = Client(api_key=\"{SECRET}\")\n```"),
+        Turn("user", 'Why does this fail?\n```\nclient = Client(api_key="{SECRET}")\n```'),
         Turn("assistant", "The key seems to be revoked. Never paste {SECRET} into a chat; create another one."),
     ),
     (
@@ -52,7 +52,10 @@ TEMPLATES: tuple[tuple[Turn, ...], ...] = (
     ),
     (
         Turn("user", "Draft a reference letter for {PERSON}, who was our gardener for six years."),
-        Turn("assistant", "To whom it may concern,\n\n{PERSON} looked after our garden with great care.\n\nKind regards,\n{PERSON:2}"),
+        Turn(
+            "assistant",
+            "To whom it may concern,\n\n{PERSON} looked after our garden with great care.\n\nKind regards,\n{PERSON:2}",
+        ),
     ),
     (
         Turn("user", "{PERSON} and {PERSON:2} argue about who cooks tonight. Any fair way to settle it?"),
@@ -72,23 +75,35 @@ TEMPLATES: tuple[tuple[Turn, ...], ...] = (
         Turn("assistant", "For {ZIP_CODE} the next collection is on Tuesday."),
     ),
     (
-        Turn("user", "Summarise: \"On Monday {PERSON} told {PERSON:2} that the audit was over. {PERSON:2} did not agree.\""),
+        Turn("user", 'Summarise: "On Monday {PERSON} told {PERSON:2} that the audit was over. {PERSON:2} did not agree."'),
         Turn("assistant", "{PERSON} thinks that the audit is over; {PERSON:2} disagrees."),
     ),
     (
-        Turn("tool", '{{"rows": [{{"first_name": "{PERSON}", "email": "{EMAIL_ADDRESS}", "phone": "{PHONE_NUMBER}", "plan": "gold"}}]}}'),
+        Turn(
+            "tool",
+            '{{"rows": [{{"first_name": "{PERSON}", "email": "{EMAIL_ADDRESS}", "phone": "{PHONE_NUMBER}", "plan": "gold"}}]}}',
+        ),
         Turn("assistant", "I found one customer on the gold plan, {PERSON}, reachable at {PHONE_NUMBER}."),
     ),
     (
         Turn("user", "Explain the difference between a list and a tuple in Python, with a short example for each."),
-        Turn("assistant", "A list can change: `x = [1, 2]; x.append(3)`. A tuple cannot: `y = (1, 2)`. Use tuples for fixed records."),
+        Turn(
+            "assistant",
+            "A list can change: `x = [1, 2]; x.append(3)`. A tuple cannot: `y = (1, 2)`. Use tuples for fixed records.",
+        ),
     ),
     (
         Turn("user", "Which planets have rings, and who discovered them first? Answer in three sentences."),
-        Turn("assistant", "All four giant planets have rings. The ones of Saturn were seen first, in 1610. The others needed better instruments."),
+        Turn(
+            "assistant",
+            "All four giant planets have rings. The ones of Saturn were seen first, in 1610. The others came later.",
+        ),
     ),
     (
-        Turn("user", "Invoice 2024 of our shop came to 1,250.00 euros for 12 chairs. What is the price of one chair without 19 % tax?"),
+        Turn(
+            "user",
+            "Invoice 2024 of our shop came to 1,250.00 euros for 12 chairs. What is the price of one chair without 19 % tax?",
+        ),
         Turn("assistant", "1,250.00 / 1.19 = 1,050.42 without tax; divided by 12 that makes 87.54 euros a chair."),
     ),
 )

@@ -2,21 +2,119 @@
 
 import random
 import string
+import tomllib
 from collections.abc import Callable
+from importlib.resources import files
 
 from flywheel.curate.scrub.numbers import is_iban, luhn
 
-_FIRST = (
-    "Adaeze Bartholomew Caoimhe Dimitra Eleni Farrukh Guadalupe Hendrik Ingeborg Jamal Keiko Lorenzo Marisol Nadia Oluwaseun "
-    "Pernille Quentin Rosalind Svetlana Tobias Ursula Valentina Wojciech Xiomara Yasmin Zoltan Amy Brian Carla Derek Emma Fiona "
-    "Greg Holly Isaac Janet Kyle Laura Martin Nora Oscar Paula Rachel Simon Tina Victor"
-).split()
-_LAST = (
-    "Abernathy Bergqvist Castellanos Dahlberg Eriksen Fitzgerald Gunnarsson Haddad Iyer Jovanovic Kowalczyk Lindholm Matsumoto "
-    "Novotny Okonkwo Papadakis Quintero Rasmussen Schneider Thorvaldsen Ueda Vasquez Whitcombe Yamamoto Zielinski Cooper Harris "
-    "Bailey Foster Murphy Russell Coleman Jenkins Perry Hughes"
-).split()
-_SYLLABLES = "bar cor dal fen gri hol jas kel lum mor nev pol rud sil tav vex wen zor".split()
+_FIRST = [
+    "Adaeze",
+    "Bartholomew",
+    "Caoimhe",
+    "Dimitra",
+    "Eleni",
+    "Farrukh",
+    "Guadalupe",
+    "Hendrik",
+    "Ingeborg",
+    "Jamal",
+    "Keiko",
+    "Lorenzo",
+    "Marisol",
+    "Nadia",
+    "Oluwaseun",
+    "Pernille",
+    "Quentin",
+    "Rosalind",
+    "Svetlana",
+    "Tobias",
+    "Ursula",
+    "Valentina",
+    "Wojciech",
+    "Xiomara",
+    "Yasmin",
+    "Zoltan",
+    "Amy",
+    "Brian",
+    "Carla",
+    "Derek",
+    "Emma",
+    "Fiona",
+    "Greg",
+    "Holly",
+    "Isaac",
+    "Janet",
+    "Kyle",
+    "Laura",
+    "Martin",
+    "Nora",
+    "Oscar",
+    "Paula",
+    "Rachel",
+    "Simon",
+    "Tina",
+    "Victor",
+]
+_LAST = [
+    "Abernathy",
+    "Bergqvist",
+    "Castellanos",
+    "Dahlberg",
+    "Eriksen",
+    "Fitzgerald",
+    "Gunnarsson",
+    "Haddad",
+    "Iyer",
+    "Jovanovic",
+    "Kowalczyk",
+    "Lindholm",
+    "Matsumoto",
+    "Novotny",
+    "Okonkwo",
+    "Papadakis",
+    "Quintero",
+    "Rasmussen",
+    "Schneider",
+    "Thorvaldsen",
+    "Ueda",
+    "Vasquez",
+    "Whitcombe",
+    "Yamamoto",
+    "Zielinski",
+    "Cooper",
+    "Harris",
+    "Bailey",
+    "Foster",
+    "Murphy",
+    "Russell",
+    "Coleman",
+    "Jenkins",
+    "Perry",
+    "Hughes",
+]
+_SYLLABLES = [
+    "bar",
+    "cor",
+    "dal",
+    "fen",
+    "gri",
+    "hol",
+    "jas",
+    "kel",
+    "lum",
+    "mor",
+    "nev",
+    "pol",
+    "rud",
+    "sil",
+    "tav",
+    "vex",
+    "wen",
+    "zor",
+]
+_NAMES = tomllib.loads((files("flywheel.curate.scrub") / "data" / "canary_names.toml").read_text("utf-8"))
+_FIRST, _LAST, _SYLLABLES = (_NAMES[kind].split() for kind in ("first", "last", "syllables"))
 _ENDINGS = ("ak", "berg", "ley", "ini", "ov", "sen", "ton", "ez")
 _STREETS = (
     "{n} Larkspur Lane",

@@ -26,7 +26,11 @@ _SHIELD = "\x1f"
 
 
 class Detectors(NamedTuple):
-    """What `[scrub]` chose. `first` finds secrets, `run` are the others, which do not see what `first` found; `entities` limits them (all when empty); `allow` is case-folded."""
+    """What `[scrub]` chose.
+
+    `first` finds secrets; `run` are the others, which do not see what `first` found. `entities` limits what is found (all
+    when empty); `allow` is case-folded.
+    """
 
     first: Detector
     run: tuple[Detector, ...]
@@ -47,7 +51,7 @@ def choose_detectors(settings: Scrub) -> Detectors:
     if settings.ner not in NER:
         raise ConfigError(
             f"[scrub] ner = {settings.ner!r} is not available; there is {', '.join(NER)}. "
-            '`rules` finds names by word lists and context; `none` leaves names in, on purpose.'
+            "`rules` finds names by word lists and context; `none` leaves names in, on purpose."
         )
     _check_regions(settings.regions)
     run: list[Detector] = [partial(find_patterns, regions=settings.regions), partial(_windowed, find_numbers)]

@@ -15,14 +15,17 @@ _TITLE = (
     r"Señora?|Sra?|Mme|Mlle|Monsieur|Madame|Signora?|Sig|Dhr|Mevr|Pan|Pani|Shri|Smt)"
 )
 _STRONG = re.compile(
-    rf"(?:\b(?i:(?:my|her|his|their|maiden) (?:full |last |first |legal )?name(?: is|'s|:)|name (?:is|was|on (?:the|my) \w+ is)|(?:full |first |last |sur)?name ?[:=]|"
+    rf"(?:\b(?i:(?:my|her|his|their|maiden) (?:full |last |first |legal )?name(?: is|'s|:)|name (?:is|was|on (?:the|"
+    rf"my) \w+ is)|(?:full |first |last |sur)?name ?[:=]|"
     rf"named|call me|dear|attn:?|signed(?: by)?,?|sincerely,?|(?:kind |best |warm )?regards,?|yours(?: truly)?,|cheers,|"
     rf"ich heiße|mein name ist|je m'appelle|me llamo|mi nombre es|mi chiamo|meu nome é|ik heet|follow(?:ing)? up with|"
-    rf"(?:wife|husband|partner|son|daughter|brother|sister|mother|father|friend|boss|manager|colleague|spouse)(?:'s)?(?: name)?(?: is|,)?)"
+    rf"(?:wife|husband|partner|son|daughter|brother|sister|mother|father|friend|boss|manager|colleague|"
+    rf"spouse)(?:'s)?(?: name)?(?: is|,)?)"
     rf"|\b{_TITLE}\.?)[ \n*_\"]{{1,4}}\Z"
 )
 _WEAK = re.compile(
-    r"(?i)(?:\b(?:I'?m|I am|this is|it'?s|under(?: the name(?: of)?)?|hi|hello|hey|thanks?,?|thank you,?|with|by|from|for|to|ask|tell|told|"
+    r"(?i)(?:\b(?:I'?m|I am|this is|it'?s|under(?: the name(?: of)?)?|hi|hello|hey|thanks?,?|thank you,?|with|by|from|for|"
+    r"to|ask|tell|told|"
     r"meet|met|and|best,|love,|hallo|bonjour|hola|ciao|said|says|asked|is)|[,:(\"\n>]|\A)[ \n*_\"]{0,3}\Z"
 )
 _LOWER_CUE = re.compile(
@@ -105,7 +108,7 @@ def _full_name(run: list[Word], at: int, lists: Gazetteer) -> int:
     if end >= len(run) or word.lower in lists.never or len(word.lower) < 2:
         return 0
     following = run[end]
-    brand = following.lower in lists.never and not (_in(lists.first, word) and following.lower in _BRANDED)
+    brand = following.lower in lists.never and not (_in(lists.first, word) and following.lower in lists.brands)
     if brand or len(following.lower) < 2:
         return 0
     if " ".join(w.lower for w in run[at : end + 1]) in lists.places:
@@ -116,7 +119,9 @@ def _full_name(run: list[Word], at: int, lists: Gazetteer) -> int:
     if ordinary:
         accepted = first and last and not odd
     elif first or swapped:
-        accepted = (last or not odd) if word.lower not in lists.places else not odd and (last or following.lower not in lists.places)
+        accepted = (
+            (last or not odd) if word.lower not in lists.places else not odd and (last or following.lower not in lists.places)
+        )
     else:
         listed = last or _in(lists.first, following)
         abroad = word.lower in lists.places or following.lower in lists.places
@@ -126,17 +131,9 @@ def _full_name(run: list[Word], at: int, lists: Gazetteer) -> int:
     end += 1
     while end < len(run) and end - at < _MAXIMUM_WORDS and _in(lists.last, run[end]) and _may_be_name(run[end], lists, True):
         end += 1
-    if end < len(run) and run[end].lower in _INSTITUTIONS:
+    if end < len(run) and run[end].lower in lists.institutions:
         return 0
     return end - at
-
-
-_BRANDED = {"jenkins", "ford", "lincoln", "christian", "english", "german", "nova", "pascal", "church", "park", "lane", "rivers"}
-_INSTITUTIONS = set(
-    "street st avenue ave road rd drive lane boulevard university college school hospital airport church park river lake island "
-    "bridge station museum theatre center centre company corporation inc llc ltd gmbh airlines airways bank orchestra award prize "
-    "foundation institute stadium building hall square hotel group records times post news county court house tower".split()
-)
 
 
 def _stands_alone(text: str, run: list[Word], at: int, lists: Gazetteer) -> bool:
@@ -151,27 +148,17 @@ def _stands_alone(text: str, run: list[Word], at: int, lists: Gazetteer) -> bool
     if text[word.start : word.end].isupper() or (at > 0 and f"{run[at - 1].lower} {word.lower}" in lists.places):
         return False
     if word.lower in lists.places:
-        addressed = _WEAK.search(text[max(0, word.start - 30) : word.start]) is not None and word.lower in _FAMILIAR
+        addressed = _WEAK.search(text[max(0, word.start - 30) : word.start]) is not None and word.lower in lists.familiar
         return addressed or _ACTS.match(text, word.end) is not None
     return True
 
 
 _ACTS = re.compile(r" (?:lives|said|says|told|asked|replied|wrote|called|works|was born|thinks|wants|loves)\b")
-_FAMILIAR = set(
-    "james john robert michael william david richard joseph thomas charles daniel matthew anthony donald steven paul andrew joshua "
-    "kevin brian george edward ronald timothy jason jeffrey ryan jacob gary nicholas eric stephen jonathan larry justin scott "
-    "brandon benjamin samuel frank gregory raymond patrick jack dennis jerry tyler aaron jose henry adam douglas nathan peter "
-    "zachary kyle walter ethan jeremy harold carl keith roger arthur mary patricia jennifer linda elizabeth barbara susan jessica "
-    "sarah karen nancy lisa betty margaret sandra ashley kimberly emily donna michelle carol amanda melissa deborah stephanie "
-    "rebecca laura sharon cynthia kathleen amy angela shirley anna brenda pamela emma nicole helen samantha katherine maria "
-    "carlos juan luis pedro miguel ahmed mohamed ali omar fatima wei chen raj priya anil lucas mateo sofia isabella mia lucia "
-    "olivia ava noah liam mason aarav harper evelyn daiki yusuf ivan mei raj amelia chloe ella".split()
-)
 
 
 def _may_be_name(word: Word, lists: Gazetteer, inside: bool) -> bool:
     """No ordinary word: inside a name, listed names may be ordinary words too (`Grace Hope`)."""
-    if word.lower in lists.never or word.lower in _INSTITUTIONS:
+    if word.lower in lists.never or word.lower in lists.institutions:
         return False
     return word.lower not in lists.common or (inside and (word.lower in lists.last or word.lower in lists.first))
 

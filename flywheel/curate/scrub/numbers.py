@@ -18,9 +18,12 @@ DATE = (
 
 _CARD = re.compile(r"(?<![\d.])\d(?:[ \u00a0.\-–/]{0,2}\d){11,18}(?![\d])")
 _CARD_CUE = re.compile(r"(?i)\b(?:card|cc|visa|amex|master ?card|maestro|discover|karte|tarjeta|carte)\b[^.\n]{0,40}\Z")
-_LAST_FOUR = re.compile(r"(?i)\b(?:ending|ends|ended|last (?:four|4)(?: digits)?)(?: (?:in|with|of|is|are|being|:))*[ :*#x•]{0,8}(\d{4})\b")
+_LAST_FOUR = re.compile(
+    r"(?i)\b(?:ending|ends|ended|last (?:four|4)(?: digits)?)(?: (?:in|with|of|is|are|being|:))*[ :*#x•]{0,8}(\d{4})\b"
+)
 _PHONE = re.compile(
-    r"(?i)\b(?:phones?|tele?(?:phone|fon)?|mobile|cell(?:phone)?|call(?:ing|ed)?|text (?:me|us|him|her|them)|sms|answer(?:ing)?|fax|whats ?app|dial|reach(?:ed)?|"
+    r"(?i)\b(?:phones?|tele?(?:phone|fon)?|mobile|cell(?:phone)?|call(?:ing|ed)?|text (?:me|us|him|her|them)|sms|"
+    r"answer(?:ing)?|fax|whats ?app|dial|reach(?:ed)?|"
     r"contact|handy|rufnummer|m[óo]vil|t[ée]l[ée]phone|cel(?:ular)?|office|home|work|my number)\b"
     r"[^\d\n+(]{0,25}[\n ]?(\+?\(?\d[\d ().\-/\u00a0x+]{5,22}\d)(?!\w)"
 )
@@ -28,7 +31,8 @@ _NO_PHONE = re.compile(rf"(?i){DATE}|\d+[.]\d\d|\d{{1,3}}(?:\.\d{{1,3}}){{3}}")
 _AGE = re.compile(
     r"(?i)\b(\d{1,3})(?:[- ]?(?:years?|yrs?|months?|weeks?)[- ]?olds?\b|[- ]?(?:y/o|y\.o\.|yo)(?!\w)|"
     r"[- ]years?(?= (?:of age|female|male)))|"
-    r"\b(?:aged?|turn(?:ed|ing|s)|alter|edad|[âa]ge)(?: (?:is|of|just))?[: ]{1,2}(\d{1,3})\b(?![-.,/:]?\d|[ -](?:%|days|minutes|hours))|"
+    r"\b(?:aged?|turn(?:ed|ing|s)|alter|edad|[âa]ge)(?: (?:is|of|just))?[: ]{1,2}(\d{1,3})\b(?![-.,/:]?\d|[ -](?:%|days|"
+    r"minutes|hours))|"
     r"\b(?:I'?m|I am|she'?s|he'?s|(?:she|he) is|was) (\d{1,3})(?=[.,;!?\n]|\Z| and\b| now\b| but\b)"
 )
 _BIRTH = re.compile(
@@ -43,17 +47,27 @@ _KIND = (
 )
 _BY_CUE = re.compile(
     rf"(?i)\b{_KIND}(?:[ _-]?(?:number|nummer|no\.?|num|nr\.?|ids?|code|ref(?:erence)?|identifier))?"
-    r"(?:['\"*]{0,2}(?: (?:is|was|are|for|of|with|under)|[ ]?[:=#]){0,2}[ \n\"'*#]{1,4}|#)(?P<value>[A-Za-z0-9](?:[A-Za-z0-9_]|-(?=\w)){3,24})\b"
+    r"(?:['\"*]{0,2}(?: (?:is|was|are|for|of|with|under)|[ ]?[:=#]){0,2}[ \n\"'*#]{1,4}|"
+    r"#)(?P<value>[A-Za-z0-9](?:[A-Za-z0-9_]|-(?=\w)){3,24})\b"
 )
-_LETTERS_ONLY = re.compile(r"\b(?:reservation|booking|confirmation)(?: (?i:number|code|id|reference))[^A-Z0-9\n]{1,12}([A-Z0-9]{6})\b")
+_LETTERS_ONLY = re.compile(
+    r"\b(?:reservation|booking|confirmation)(?: (?i:number|code|id|reference))[^A-Z0-9\n]{1,12}([A-Z0-9]{6})\b"
+)
 _USER = re.compile(
-    r"(?i)\b(?:user(?:[ _-]?(?:name|id))?|login|handle|screen ?name|nickname|account name|profile)(?: (?:is|was|called)|[ ]?[:=]){1,2} ?"
+    r"(?i)\b(?:user(?:[ _-]?(?:name|id))?|login|handle|screen ?name|nickname|account name|profile)(?: (?:is|was|called)|"
+    r"[ ]?[:=]){1,2} ?"
     r"[\"'`*@]{0,3}([A-Za-z][\w.-]{2,31})"
 )
-_HANDLE = re.compile(r"(?i)\b(?:twitter|instagram|insta|telegram|tiktok|snapchat|discord|github|follow)\b[^\n@]{0,20}(@\w{3,30})\b")
+_HANDLE = re.compile(
+    r"(?i)\b(?:twitter|instagram|insta|telegram|tiktok|snapchat|discord|github|follow)\b[^\n@]{0,20}(@\w{3,30})\b"
+)
 _SNAKE_ID = re.compile(r"(?<![\w-])[a-z]{2,15}_[a-z]{2,15}_\d{3,6}(?![\w-])")
-_PAYMENT = re.compile(r"(?i)(?<![\w-])(?:credit_card|debit_card|gift_card|certificate|paypal|payment|card|account|bank)_\d{4,12}(?!\w)")
-_PAYMENT_WORDS = re.compile(r"(?i)\b(?:certificate|gift card|voucher|payment)s?(?: (?:id|number|no\.?|code))?[ :#*`\"']{1,4}(\d{5,12})\b")
+_PAYMENT = re.compile(
+    r"(?i)(?<![\w-])(?:credit_card|debit_card|gift_card|certificate|paypal|payment|card|account|bank)_\d{4,12}(?!\w)"
+)
+_PAYMENT_WORDS = re.compile(
+    r"(?i)\b(?:certificate|gift card|voucher|payment)s?(?: (?:id|number|no\.?|code))?[ :#*`\"']{1,4}(\d{5,12})\b"
+)
 _ENTITY = {
     "driver": "US_DRIVER_LICENSE",
     "licen": "US_DRIVER_LICENSE",
@@ -138,7 +152,9 @@ def _by_cue(text: str) -> Iterator[Span]:
 def _users(text: str) -> Iterator[Span]:
     for match in _USER.finditer(text):
         value = match[1]
-        is_code = text[match.end(1) : match.end(1) + 1] in ("(", "[", ";") or "= " in match[0] and match[0][-len(value) - 1] == " "
+        is_code = text[match.end(1) : match.end(1) + 1] in ("(", "[", ";") or (
+            "= " in match[0] and match[0][-len(value) - 1] == " "
+        )
         if not is_code and any(c.isdigit() or c in "_." for c in value.rstrip(".")) and not value.startswith(("http", "www.")):
             end = match.end(1) - (len(value) - len(value.rstrip(".-")))
             yield Span(match.start(1), end, "USER_ID", CUE)

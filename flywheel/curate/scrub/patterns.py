@@ -19,7 +19,9 @@ _SEVEN_DIGITS = re.compile(r"(?:\d\D{0,3}){7}")
 _DIGIT_RUN = re.compile(r"(?:\d[ .-]?){6}")
 _IDENTIFIER = re.compile(r"(?:[A-Za-z0-9][ -]?){0,9}\d[A-Za-z0-9 -]{0,3}\d")
 _PHONE = re.compile(r"(?<![\w.#$€£-])(?:\+|00)?\(?\d(?:[ \u00a0().\-/x]{0,3}\d){6,14}(?![\w%]|[-.:/]\d)")
-_NO_PHONE = re.compile(r"(?:\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}|\d{1,3}(?:\.\d{1,3}){3}|\d+\.\d+|[12]\d{3} ?[-/] ?[12]\d{3})\b")
+_NO_PHONE = re.compile(
+    r"(?:\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}|\d{1,3}(?:\.\d{1,3}){3}|\d+\.\d+|[12]\d{3} ?[-/] ?[12]\d{3})\b"
+)
 _PHONE_CUE = re.compile(r"(?i)\b(?:tel|phone|call|cell|mobile|fax|sms|whatsapp|dial|handy|móvil|contact|reach)")
 _LAST_LABEL = re.compile(r"[^\W\d_]{2,}\Z|xn--[a-z0-9-]+\Z", re.IGNORECASE)
 
@@ -112,7 +114,13 @@ def _by_recognizer(text: str) -> Iterator[Span]:
 
 def _is_part_of_word(text: str, start: int, end: int) -> bool:
     before, after = text[max(0, start - 1) : start], text[end : end + 2]
-    return before.isalnum() or before in tuple("_/.\\") or after[:1].isalnum() or after[:1] == "_" or (after[:1] == "." and after[1:].isdigit())
+    return (
+        before.isalnum()
+        or before in tuple("_/.\\")
+        or after[:1].isalnum()
+        or after[:1] == "_"
+        or (after[:1] == "." and after[1:].isdigit())
+    )
 
 
 def _phones(text: str, regions: tuple[str, ...]) -> Iterator[Span]:
@@ -129,10 +137,10 @@ def _phones(text: str, regions: tuple[str, ...]) -> Iterator[Span]:
 
 @cache
 def email_recognizer() -> Any:
-    """Presidio's e-mail recognizer without tldextract, which asks publicsuffix.org on first use; the last label must be letters."""
+    """Presidio's e-mail recognizer without tldextract, which asks publicsuffix.org on first use; a domain ends in letters."""
     from presidio_analyzer.predefined_recognizers import EmailRecognizer
 
-    class OfflineEmail(EmailRecognizer):  # type: ignore[misc]
+    class OfflineEmail(EmailRecognizer):
         def validate_result(self, pattern_text: str) -> bool:
             return _LAST_LABEL.search(pattern_text.rpartition("@")[2]) is not None
 

@@ -1,4 +1,4 @@
-"""Addresses and places: street patterns of several languages, address blocks, postcodes and listed places near first-person words."""
+"""Addresses and places: street patterns of several languages, address blocks, postcodes, places near first-person words."""
 
 import re
 from collections.abc import Iterator
@@ -13,22 +13,30 @@ _SUFFIX = (
     r"(?:Streets?|St|Str|Avenue|Ave|Av|Road|Rd|Drive|Dr|Lane|Ln|Boulevard|Blvd|Court|Ct|Circle|Cir|Way|Place|Pl|Terrace|Ter|"
     r"Parkway|Pkwy|Highway|Hwy|Square|Sq|Trail|Trl|Loop|Alley|Crescent|Cres|Close|Grove|Row|Mews|Walk|Gardens|Path|Pike|Parade)"
 )
-_SMALL = r"(?:(?:de|du|des|la|le|les|del|della|dell'|delle|dei|d'|di|do|da|dos|las|los|al|san|santa|l'|von|van|der|den|zum|zur|am) ?){0,3}"
+_SMALL = (
+    r"(?:(?:de|du|des|la|le|les|del|della|dell'|delle|dei|d'|di|do|da|dos|las|los|al|san|santa|l'|"
+    r"von|van|der|den|zum|zur|am) ?){0,3}"
+)
 _ROMANCE = (
-    r"(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Bb]d|[Pp]lace|[Cc]hemin|[Aa]llée|[Ii]mpasse|[Qq]uai|[Rr]oute|[Cc]alle|[Cc]/|[Aa]venida|[Aa]v(?:da)?\.|"
-    r"[Pp]aseo|[Pp]laza|[Cc]arrer|[Cc]amino|[Rr]onda|[Vv]ia|[Vv]iale|[Cc]orso|[Pp]iazza|[Ll]argo|[Vv]icolo|[Ss]trada|[Rr]ua|[Tt]ravessa|"
+    r"(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Bb]d|[Pp]lace|[Cc]hemin|[Aa]llée|[Ii]mpasse|[Qq]uai|[Rr]oute|[Cc]alle|[Cc]/|"
+    r"[Aa]venida|[Aa]v(?:da)?\.|"
+    r"[Pp]aseo|[Pp]laza|[Cc]arrer|[Cc]amino|[Rr]onda|[Vv]ia|[Vv]iale|[Cc]orso|[Pp]iazza|[Ll]argo|[Vv]icolo|[Ss]trada|"
+    r"[Rr]ua|[Tt]ravessa|"
     r"[Pp]raça|[Uu]lica|[Uu]lice|[Uu]l\.|[Ss]tr\.)"
 )
 _GERMANIC = (
-    r"(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm|ufer|steig|gata|gatan|gate|vej|vegen|veien|vägen|stien|gade|katu|tie|"
+    r"(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm|ufer|steig|gata|gatan|gate|vej|vegen|veien|vägen|stien|gade|"
+    r"katu|tie|"
     r"kuja|straat|laan|plein|kade|dreef|utca|utcája|út|útja|tér|tere|köz|sor)"
 )
 _STREETS = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?<![\w.])\d{{1,6}}[A-Za-z]?(?:[ ,]{{1,2}}\d{{1,5}}(?:st|nd|rd|th)?)?(?: {_CAP}){{0,4}}(?: \d{{1,3}}(?:st|nd|rd|th))? {_SUFFIX}\b\.?",
+        rf"(?<![\w.])\d{{1,6}}[A-Za-z]?(?:[ ,]{{1,2}}\d{{1,5}}(?:st|nd|rd|th)?)?(?: {_CAP}){{0,4}}(?: \d{{1,3}}(?:st|nd|"
+        rf"rd|th))? {_SUFFIX}\b\.?",
         rf"(?<=[ \n])(?:{_CAP} ){{1,3}}(?:Street|Avenue|Road|Lane|Drive|Boulevard|Blvd)\b",
-        rf"\b(?:\d{{1,6}} )?(?:{_CAP} ){{0,2}}[{UPPER}][^\W\d_]{{0,20}}(?:-[^\W\d_]{{1,20}}){{0,3}}{_GERMANIC} \d{{1,4}} ?[a-zA-Z]?\b",
+        rf"\b(?:\d{{1,6}} )?(?:{_CAP} ){{0,2}}[{UPPER}][^\W\d_]{{0,20}}"
+        rf"(?:-[^\W\d_]{{1,20}}){{0,3}}{_GERMANIC} \d{{1,4}} ?[a-zA-Z]?\b",
         rf"\b(?:\d{{1,6}} )?(?:{_CAP} ){{1,2}}(?:{_GERMANIC}|u\.|krt\.) \d{{1,4}}\.?",
         rf"(?<!\w)\d{{1,4}}(?: ?(?:bis|ter))?,? {_ROMANCE} {_SMALL}{_CAP}(?:[ -]{_SMALL}{_CAP}){{0,3}}",
         rf"(?<!\w){_ROMANCE} {_SMALL}{_CAP}(?:[ -]{_SMALL}{_CAP}){{0,3}},? (?:n[º°.]? ?)?\d{{1,5}}\b",
@@ -39,44 +47,59 @@ _STREETS = tuple(
 )
 _UNIT_WORD = r"(?:Suite|Ste|Apt|Apartment|Unit|Floor|Flat|Room|Wohnung)\.? #?\d{1,5}[A-Za-z]?"
 _UNIT = rf"{_UNIT_WORD}|#\d{{1,5}}[A-Za-z]?"
-_UNIT_BLOCK = re.compile(rf"(?:[^\n\d]{{0,60}} )?(?P<address>\d{{1,6}} [^\n.?!:]{{2,60}}|{_CAP}(?: {_CAP}){{0,3}} \d{{1,4}})[ ]?[,\n][^\w\n]{{0,8}}(?:{_UNIT_WORD})")
+_UNIT_BLOCK = re.compile(
+    rf"(?:[^\n\d]{{0,60}} )?(?P<address>\d{{1,6}} [^\n.?!:]{{2,60}}|"
+    rf"{_CAP}(?: {_CAP}){{0,3}} \d{{1,4}})[ ]?[,\n][^\w\n]{{0,8}}(?:{_UNIT_WORD})"
+)
 _ADDRESS_CUE = re.compile(
-    r"(?i)\b(?:address(?:es)?(?: (?:is|was|to|of))?|live[sd]?(?: at| in| on)?|living (?:at|in|on)|located (?:at|in|on)|(?:is|are|was) (?:at|on)|"
+    r"(?i)\b(?:address(?:es)?(?: (?:is|was|to|of))?|live[sd]?(?: at| in| on)?|living (?:at|in|on)|located (?:at|in|on)|"
+    r"(?:is|are|was) (?:at|on)|"
     r"(?:sen[dt]|ship(?:ped)?|deliver(?:ed|y)?|mail(?:ed)?|move[d]?|moving|relocat\w+|one|card|it|go|going|come) to|home(?: at)?|"
     r"reside[sd]? (?:at|in)|stay(?:ing|ed)? (?:at|in)|office (?:is )?(?:at|in)|adresse|direcci[oó]n|indirizzo|wohne in)"
     r"[ :\n*]{1,3}(?=\d{1,6}[ ,]|[^\W\d_])"
 )
-_NUMBERED = re.compile(rf"\d{{1,6}}[A-Za-z]?(?:[ ,]{{1,2}}(?:{_CAP}|\d{{1,5}}\b(?![.:%]\d))){{1,7}}|{_CAP}(?: {_CAP}){{0,3}} \d{{1,4}}\b")
+_NUMBERED = re.compile(
+    rf"\d{{1,6}}[A-Za-z]?(?:[ ,]{{1,2}}(?:{_CAP}|\d{{1,5}}\b(?![.:%]\d))){{1,7}}|{_CAP}(?: {_CAP}){{0,3}} \d{{1,4}}\b"
+)
 _NUMBERED_TWICE = re.compile(
-    rf"\b(?:at|to|on|with|and|is|,|:)[ \n](\d{{2,6}} (?:{_CAP} ){{1,3}}\d{{1,4}}\b|\d{{2,6}} \d{{2,5}} {_CAP}(?: {_CAP}){{0,2}}\b)(?![:%])"
+    rf"\b(?:at|to|on|with|and|is|,|:)[ \n](\d{{2,6}} (?:{_CAP} ){{1,3}}\d{{1,4}}\b|"
+    rf"\d{{2,6}} \d{{2,5}} {_CAP}(?: {_CAP}){{0,2}}\b)(?![:%])"
 )
 _TAIL = re.compile(
-    rf"(?:[ ,\n]{{1,4}}\s{{0,6}}|,? ?\n[^\w\n]{{1,6}})(?:St\.|{_UNIT}|[A-Z]{{2}}(?:[ ,]{{1,2}}\d{{5}}(?:-\d{{4}})?)\b|(?P<zip>\d{{4,6}}(?:-\d{{4}})?)\b|"
+    rf"(?:[ ,\n]{{1,4}}\s{{0,6}}|,? ?\n[^\w\n]{{1,6}})(?:St\.|{_UNIT}|[A-Z]{{2}}(?:[ ,]{{1,2}}\d{{5}}(?:-\d{{4}})?)\b|"
+    rf"(?P<zip>\d{{4,6}}(?:-\d{{4}})?)\b|"
     rf"(?P<place>{CAPITALISED}(?:[ -]{CAPITALISED}){{0,3}}))"
 )
 _ZIP = re.compile(
-    r"(?i)\b(?:zip|zip ?code|postal ?code|post ?code|plz|postleitzahl|code postal|c\.?p\.?|cap)\b(?: (?:is|code|number))*[ :=#\"*]{1,5}"
+    r"(?i)\b(?:zip|zip ?code|postal ?code|post ?code|plz|postleitzahl|code postal|c\.?p\.?|cap)\b(?: (?:is|code|"
+    r"number))*[ :=#\"*]{1,5}"
     r"([A-Z]?\d[A-Z\d][ -]?[A-Z\d]{1,5}(?:-\d{4})?)\b"
 )
 _STATE_ZIP = re.compile(r"(?<=, )[A-Z]{2},? (\d{5}(?:-\d{4})?)\b")
 _HERE = re.compile(
-    r"(?i)\b(?:I|I'?m|I'?ve|my|we|our|me|us|he|she|his|her|address|lives?|living|lived|born|moved|moving|travell?ing|travel(?:led)?|trip|"
+    r"(?i)\b(?:I|I'?m|I'?ve|my|we|our|me|us|he|she|his|her|address|lives?|living|lived|born|moved|moving|travell?ing|"
+    r"travel(?:led)?|trip|"
     r"visit(?:ed|ing)?|flying|flight|stay(?:ing|ed)?|resident|hometown|office|branch(?:es)?|located|based|deliver|ship(?:ped)?)\b"
 )
 _KNOWLEDGE = re.compile(
-    r"(?i)\b(?:capital|population|history|historical|currency|president|minister|king|queen|empire|flag|largest|biggest|century|war|"
-    r"language|econom\w+|climate|explain|describe|essay|poem|story|country|countries|list|compare|famous|invented|located in which)\b"
+    r"(?i)\b(?:capital|population|history|historical|currency|president|minister|king|queen|empire|flag|largest|biggest|"
+    r"century|war|"
+    r"language|econom\w+|climate|explain|describe|essay|poem|story|country|countries|list|compare|famous|invented|"
+    r"located in which)\b"
 )
 _WHERE = re.compile(
-    rf"\b(?:originally from|(?:I'm|I am|we're|comes?|is) from|born in|lives? in|living in|moved? to|moving to|based in|grew up in|"
+    rf"\b(?:originally from|(?:I'm|I am|we're|comes?|is) from|born in|lives? in|living in|moved? to|moving to|based in|"
+    rf"grew up in|"
     rf"residing in|arrived (?:at|in)|travell?ing to|flying to|(?:I am|I'm|am) in|back from|lost in|stuck in) "
     rf"((?:the )?{CAPITALISED}(?:[ -]{CAPITALISED}){{0,3}})"
 )
 _COMPANY = re.compile(
-    rf"(?<!\w)(?:{CAPITALISED}|&)(?: (?:{CAPITALISED}|&)){{0,3}},? (?:Inc|LLC|Ltd|GmbH|Corp|Corporation|PLC|S\.A\.|AG|B\.V\.|Pty|KG|Limited|Incorporated)\b\.?"
+    rf"(?<!\w)(?:{CAPITALISED}|&)(?: (?:{CAPITALISED}|&)){{0,3}},? (?:Inc|LLC|Ltd|GmbH|Corp|Corporation|PLC|S\.A\.|AG|"
+    rf"B\.V\.|Pty|KG|Limited|Incorporated)\b\.?"
 )
 _EMPLOYER = re.compile(
-    rf"\b(?:work(?:s|ed|ing)? (?:at|for)|employed (?:at|by)|employer is|job at|position at|hired by) ({CAPITALISED}(?: (?:{CAPITALISED}|&)){{0,3}})"
+    rf"\b(?:work(?:s|ed|ing)? (?:at|for)|employed (?:at|by)|employer is|job at|position at|"
+    rf"hired by) ({CAPITALISED}(?: (?:{CAPITALISED}|&)){{0,3}})"
 )
 
 
@@ -112,7 +135,9 @@ _NUMBER_BEFORE = re.compile(r"(?<![\w.,$€£])\d{1,6} \Z")
 
 def _is_quantity(value: str) -> bool:
     words = value.split()
-    return len(words) < 2 or not any(c.isalpha() for c in value) or (words[0].isdigit() and len(words) == 2 and words[1].isupper())
+    return (
+        len(words) < 2 or not any(c.isalpha() for c in value) or (words[0].isdigit() and len(words) == 2 and words[1].isupper())
+    )
 
 
 def _with_tail(text: str, end: int) -> int:

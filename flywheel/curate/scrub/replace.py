@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from flywheel.curate.scrub.detect import Detectors, detect
 from flywheel.curate.scrub.fields import entity_of, find_fields, whole_value
 from flywheel.curate.scrub.json_text import edit_json, is_json
-from flywheel.curate.scrub.numbers import luhn
 from flywheel.curate.scrub.normalise import normalise
+from flywheel.curate.scrub.numbers import luhn
 from flywheel.curate.scrub.spans import CHECKSUM, Span, resolve
 from flywheel.curate.scrub.values import Values
 
@@ -24,7 +24,9 @@ COLUMNS = ("session", "messages", "tools", "candidates", "feedback", "tags")
 
 _NESTED = 4
 _DULL = re.compile(r"(?:[\d.:TZ+-]{1,5}|\d{4}-\d{2}-\d{2}(?:T[\d:.+Z-]+)?|\d{2}:\d{2}(?::\d{2})?|[a-z]{1,20}|[A-Z]{1,4})\Z")
-_JUDGES = re.compile(r"(?i)(?:user|human|customer|agent|assistant|model|judge|llm|api|system|annotator|admin|hmac:.*|[\w.]*(?:judge|eval)\w*)\Z")
+_JUDGES = re.compile(
+    r"(?i)(?:user|human|customer|agent|assistant|model|judge|llm|api|system|annotator|admin|hmac:.*|[\w.]*(?:judge|eval)\w*)\Z"
+)
 
 
 class TooMuchWork(Exception):
@@ -171,7 +173,10 @@ def _message(message: Row, visit: Visit) -> Row:
         "content": message["content"] and [_part(part, visit) for part in message["content"]],
         "reasoning": message["reasoning"] and visit(message["reasoning"], None),
         "tool_calls": message["tool_calls"]
-        and [{**call, "arguments": call["arguments"] and _text_or_json(call["arguments"], visit, None)} for call in message["tool_calls"]],
+        and [
+            {**call, "arguments": call["arguments"] and _text_or_json(call["arguments"], visit, None)}
+            for call in message["tool_calls"]
+        ],
         "name": message["name"] and visit(message["name"], None if is_tool else "user_name"),
     }
 
@@ -186,7 +191,11 @@ def _part(part: Row, visit: Visit) -> Row:
 
 
 def _feedback(entry: Row, visit: Visit) -> Row:
-    return {**entry, "value": entry["value"] and visit(entry["value"], None), "comment": entry["comment"] and visit(entry["comment"], None)}
+    return {
+        **entry,
+        "value": entry["value"] and visit(entry["value"], None),
+        "comment": entry["comment"] and visit(entry["comment"], None),
+    }
 
 
 def _tag(tag: str, visit: Visit) -> str:

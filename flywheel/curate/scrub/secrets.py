@@ -104,7 +104,11 @@ def _by_extra(text: str, lowered: str) -> Iterator[tuple[int, int]]:
         for match in pattern.finditer(text):
             if not _NO_SECRET.match(match[1]) and any(c.isdigit() or not c.isalnum() for c in match[1]):
                 yield match.span(1)
-    if "pass" not in lowered and "pwd" not in lowered and not any(w in lowered for w in ("kennwort", "contras", "senha", "wacht")):
+    if (
+        "pass" not in lowered
+        and "pwd" not in lowered
+        and not any(w in lowered for w in ("kennwort", "contras", "senha", "wacht"))
+    ):
         return
     for match in _PASSWORD.finditer(text):
         value = match[1].rstrip(".!?),")

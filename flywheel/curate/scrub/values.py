@@ -1,5 +1,6 @@
 """The personal values of one conversation: who is who, which placeholder each has, and where else each is repeated."""
 
+import calendar
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,8 +15,34 @@ _LONGEST_GAP = 3
 _DIGITS = {"PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "US_ITIN"}
 _NEVER_REPEATED = {"AGE"}
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})\Z")
-_MONTHS = "january february march april may june july august september october november december".split()
-_SHARED_MAILBOXES = {"info", "support", "admin", "contact", "sales", "help", "hello", "office", "noreply", "service", "team", "mail"}
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
+_SHARED_MAILBOXES = {
+    "info",
+    "support",
+    "admin",
+    "contact",
+    "sales",
+    "help",
+    "hello",
+    "office",
+    "noreply",
+    "service",
+    "team",
+    "mail",
+}
 
 
 class Known(NamedTuple):
@@ -128,8 +155,7 @@ def _dates(year: int, month: int, day: int) -> Iterator[str]:
             yield f"{word} {ordinal} {year}"
             yield f"{ordinal} {word} {year}"
             yield f"{ordinal} of {word} {year}"
-    for shape in (f"{month:02} {day:02} {year}", f"{day:02} {month:02} {year}", f"{month} {day} {year}", f"{day} {month} {year}"):
-        yield shape
+    yield from (f"{month:02} {day:02} {year}", f"{day:02} {month:02} {year}", f"{month} {day} {year}", f"{day} {month} {year}")
 
 
 def _is_ordinary(words: tuple[str, ...]) -> bool:

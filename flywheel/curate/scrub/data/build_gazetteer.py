@@ -23,6 +23,7 @@ WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff .'’-]+")
 FIRST = ("first_names", "first_names_male", "first_names_female", "first_names_nonbinary")
 LAST = ("last_names", "last_names_male", "last_names_female")
+_UNDECOMPOSED = {ord(letter): plain for letter, plain in zip("łøđßæı", ("l", "o", "d", "ss", "ae", "i"), strict=True)}
 PLACES = ("cities", "city_names", "countries", "states", "provinces", "regions", "counties", "districts", "towns")
 
 
@@ -61,7 +62,7 @@ def person_names(names: tuple[str, ...]) -> set[str]:
 
 def folded(word: str) -> str:
     """The word without diacritics, as people type it."""
-    plain = word.translate(str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ß": "ss", "æ": "ae", "ı": "i"}))
+    plain = word.translate(_UNDECOMPOSED)
     return "".join(c for c in unicodedata.normalize("NFD", plain) if not unicodedata.combining(c))
 
 
