@@ -7,6 +7,7 @@ through as a string, an object without choices as a completion, and a cut stream
 import asyncio
 import datetime as dt
 import math
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 _FATAL_STATUS = (401, 404)
-_RETRIED_STATUS = (408, 409, 425, 429)
+_RETRIED_STATUS = (408, 409, 425)
+_SLUG = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +95,8 @@ def _refused(status: int, headers: Mapping[str, str], code: str | None) -> Fault
         return Fault(reason=reason, again=not quota, fatal=quota, after=retry_after(headers))
     if status >= 500:
         return Fault(reason="server_error", again=True, after=retry_after(headers))
-    return Fault(reason=f"http_{status}", again=status in _RETRIED_STATUS, fatal=status in _FATAL_STATUS)
+    named = f":{code}" if code and _SLUG.fullmatch(code) else ""
+    return Fault(reason=f"http_{status}{named}", again=status in _RETRIED_STATUS, fatal=status in _FATAL_STATUS)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

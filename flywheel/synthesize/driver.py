@@ -103,8 +103,6 @@ def synthesize(
 def _only_train(seeds: Iterable[pl.DataFrame], limit: int | None, result: Synthesized) -> Iterator[Record]:
     left = limit
     for batch in seeds:
-        if left == 0:
-            return
         train = batch.filter(pl.col("split").eq_missing("train"))
         others = batch.filter(pl.col("split").ne_missing("train"))
         result.seeds += others.height
@@ -114,6 +112,8 @@ def _only_train(seeds: Iterable[pl.DataFrame], limit: int | None, result: Synthe
         for part in train.iter_slices(_CHUNK):
             result.seeds += part.height
             yield from from_batch(part)
+        if left == 0:
+            return
 
 
 @dataclass
@@ -136,19 +136,15 @@ class _Run:
     result: Synthesized
 
     def batches(self, seeds: Iterator[Record]) -> Iterator[pl.DataFrame]:
-        done = 0
-        with asyncio.Runner() as runner:
-            try:
-                while chunk := list(itertools.islice(seeds, _CHUNK)):
-                    ended = runner.run(self._all(chunk))
-                    done += len(chunk)
-                    if (batch := self._file(chunk, ended)).height:
-                        yield batch
-                    advance(f"synthetic/{self.name}", done)
-            finally:
-                if (close := getattr(self.model, "close", None)) is not None:
-                    runner.run(close())
-        self._not_broken(done)
+        """One batch for each chunk of seeds. No event loop is left open while the caller holds a batch."""
+        tried = 0
+        while chunk := list(itertools.islice(seeds, _CHUNK)):
+            batch = self._file(chunk, asyncio.run(self._all(chunk)))
+            tried += len(chunk)
+            if batch.height:
+                yield batch
+            advance(f"synthetic/{self.name}", tried)
+        self._not_broken(tried)
 
     async def _all(self, seeds: Sequence[Record]) -> list[_Ended]:
         """Every seed's end, in their order. An error that concerns all of them stops the others."""
@@ -165,6 +161,9 @@ class _Run:
                     group.create_task(work())
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
+        finally:
+            if (close := getattr(self.model, "close", None)) is not None:
+                await close()
         return ended
 
     async def _one(self, seed: Record) -> _Ended:

@@ -8,7 +8,8 @@ class ModelFailed(Exception):
 
     `reason` is a slug that is counted. After all retries: `rate_limited`, `server_error`, `connection`, `timeout`, `not_json`
     (an HTML page, a cut body), `not_a_completion`, `empty_choices`, `null_content`, `unfinished` (no finish reason). At once,
-    because asking again would buy the same: `length`, `content_filter`, `refusal`, `empty_content`, `http_400` and the like.
+    because asking again would buy the same: `length`, `content_filter`, `refusal`, `empty_content`, `http_400` and the
+    like, with the server's code (`http_400:unsupported_parameter`).
     """
 
     def __init__(self, reason: str) -> None:

@@ -104,6 +104,11 @@ class OpenAIModel:
         """The licence or terms that bind the answers."""
         return self.settings.license
 
+    @property
+    def concurrency(self) -> int:
+        """Requests that may be in flight now: the configured number, or fewer after 429s."""
+        return self._pace.limit
+
     async def ask(self, prompt: str) -> str:
         """The text that the model answers to one user message; raises as `chat`."""
         return (await self.chat([{"role": "user", "content": prompt}])).text
@@ -158,9 +163,10 @@ class OpenAIModel:
 
     async def _buy(self, request: dict[str, Any]) -> _Stored:
         """Attempts until one is final; raises `ModelFailed` when the deadline ends first."""
-        most = self._greatest_price(request)
+        client, most = self._connected(), self._greatest_price(request)
         jitter = random.Random(msgspec.json.encode(request["messages"]))
         deadline: float | None = None
+        reason = "timeout"
         for number in range(1_000_000):
             if self._unusable:
                 raise ModelUnusable(self._unusable)
@@ -168,7 +174,7 @@ class OpenAIModel:
             try:
                 async with self._purse.put_aside(most) as reserved:
                     deadline = deadline or time.monotonic() + self.settings.deadline
-                    result = await self._attempt(request, reserved, deadline)
+                    result = await self._attempt(client, request, reserved, deadline)
             finally:
                 self._pace.finish()
             if isinstance(result, Answer):
@@ -180,17 +186,21 @@ class OpenAIModel:
             wait = self._wait(
                 result, epoch, min(self._longest_wait, self._backoff * 2 ** min(number, 30)) * jitter.uniform(0.5, 1)
             )
+            cut_short = result.reason == "timeout" and time.monotonic() >= deadline
+            reason = reason if cut_short else result.reason
             if time.monotonic() + wait >= deadline:
-                self._give_up(result.reason)
+                self._give_up(reason)
             await asyncio.sleep(wait)
         raise AssertionError("a deadline ends every question")
 
-    async def _attempt(self, request: dict[str, Any], reserved: Reserved, deadline: float) -> Answer | Fault:
+    async def _attempt(
+        self, client: "AsyncOpenAI", request: dict[str, Any], reserved: Reserved, deadline: float
+    ) -> Answer | Fault:
         """One attempt, its cost counted even when it is cancelled."""
         sent = Cost(requests=1, uncertain_dollars=reserved.most)
         try:
             left = max(0.001, deadline - time.monotonic())
-            result = await attempt(self._connected(), request, timeout=min(self.settings.timeout, left))
+            result = await attempt(client, request, timeout=min(self.settings.timeout, left))
             sent = self._bill(result, reserved)
         finally:
             self._count(sent)
