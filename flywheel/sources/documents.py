@@ -4,10 +4,14 @@ The splitter follows strings and brackets, not all of the grammar: whether an en
 What it does look at is whatever betrays that an entry has no proper end (a raw line feed in a string, a string followed by
 no `,`, `:` or bracket, a bracket of the wrong kind, an object where no value can stand). Then it gives up that entry alone
 and goes on at the next place that looks as the array's elements do: the same indentation, or the same first key.
+
+Sound elements need no following: what lies before the next such place is the element when the parser takes it whole.
 """
 
 import re
 from typing import NamedTuple
+
+import msgspec
 
 _BLANK = b" \t\r\n\0\xef\xbb\xbf"
 _SPACE = re.compile(rb"[ \t\r\n\0\xef\xbb\xbf]*")
@@ -17,12 +21,12 @@ _TO_BRACKET = re.compile(  # over whole strings that are followed as they should
 )
 _TO_COMMA = re.compile(rb'[^\[\]{}",]*+')
 _FIRST_KEY = re.compile(rb'\{\s*"(?:[^"\\\n]|\\.){0,200}"')
-_AFTER_COMMA = rb"(?:(?<=,)|(?<=, )|(?<=,\n))"
-_ANY = re.compile(_AFTER_COMMA + rb"\{")
+_ANY = re.compile(rb"\{(?:(?<=,\{)|(?<=, \{)|(?<=,\n\{))")
 _TOP = re.compile(rb"(?<=[\r\n])[{\[]")
 _CLOSES = {ord("}"): ord("{"), ord("]"): ord("[")}
 _QUOTE, _COMMA, _BACKSLASH, _OPEN_ARRAY, _OPEN_OBJECT = b'",\\[{'
 _AFTER_STRING = b",:]}"
+_WHOLE = msgspec.json.Decoder(msgspec.Raw)
 _KEPT_WHILE_LOST = 4096
 
 
@@ -59,6 +63,7 @@ class Documents:
         self.stack = bytearray()  # open brackets
         self.level = 0  # depth of the entries: 1 inside an array
         self.next_entry = _TOP
+        self.follow_to = 0  # absolute offset up to which elements are followed bracket by bracket
         self.budget = 0  # bytes that may be read a second time after damage: keeps hostile input linear
 
     def feed(self, piece: bytes) -> list[Entry | BadEntry]:
@@ -120,17 +125,38 @@ class Documents:
             self.start = self.base + self.at
             if not self.level and byte != _OPEN_OBJECT:
                 return self._damage(self.at)
-            if self.level and self.next_entry in (_TOP, _ANY) and byte == _OPEN_OBJECT:
-                self._learn(buffer[gap : self.at])
+            if self.level and byte == _OPEN_OBJECT:
+                if self.next_entry in (_TOP, _ANY):
+                    self._learn(buffer[gap : self.at])
+                if self.start >= self.follow_to:
+                    self._leap()
         return True
+
+    def _leap(self) -> None:
+        """Take the element whole if a sound one lies before the next place that looks like a start; else follow it."""
+        after = self.next_entry.search(self.buffer, self.at + 1)
+        end = after.start() if after else len(self.buffer)
+        self.follow_to = self.base + end
+        data = self.buffer[self.at : end].rstrip(b" \t\r\n")
+        if not after or data[-1:] != b"," or len(data) > self.max_entry_bytes:
+            return
+        data = data[:-1].rstrip(b" \t\r\n")
+        try:
+            _WHOLE.decode(data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return
+        self.found.append(Entry(self.start, len(data), data))
+        self.start = -1
+        self.at = end
 
     def _learn(self, gap: bytes) -> None:
         """Note how the array's first object begins: alone on its line with this indentation, or with this key."""
         if b"\n" in gap:
             indent = gap[gap.rindex(b"\n") :]
-            self.next_entry = re.compile(rb"(?<=" + re.escape(indent) + rb")\{")
+            self.next_entry = re.compile(rb"\{(?<=" + re.escape(indent) + rb"\{)")
         elif key := _FIRST_KEY.match(self.buffer, self.at):
-            self.next_entry = re.compile(_AFTER_COMMA + re.escape(key.group()))
+            opening = re.escape(key.group())  # first in the expression, so that it is searched for as fast as a literal
+            self.next_entry = re.compile(b"%b(?:(?<=,%b)|(?<=, %b)|(?<=,\n%b))" % (opening, opening, opening, opening))
         else:
             self.next_entry = _ANY
 

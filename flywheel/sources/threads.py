@@ -56,8 +56,8 @@ def stitch(records: pl.DataFrame) -> Outcome:
     reason = np.where(into >= 0, "regenerated", "prefix_of")
     with_candidates = (ordered["candidates"].list.len() > 0).to_numpy().copy()
     with_candidates[into[into >= 0]] = True
+    # the longest and newest extension of a record is itself never merged: it stays in its own group of regenerated answers
     into = np.where((into < 0) & ~with_candidates, longer, into)
-    into = np.where((into >= 0) & (into[into] >= 0), into[into], into)  # what a merged record was to take goes where it went
     gone = np.flatnonzero(into >= 0)
     if not len(gone):
         return Outcome(ordered, no_exits())

@@ -65,6 +65,20 @@ def test_a_damaged_element_does_not_take_its_neighbours_along(text: str, whole: 
     assert len(found) in (5, 6)  # an end too many is an entry of its own
 
 
+def test_a_quote_missing_at_the_end_of_an_element_does_not_swallow_the_next() -> None:
+    found = split(b'[{"id":0,"t":"a"},{"id":1,"t":"b},{"id":2,"t":"c"},{"id":3,"t":"d"}]')
+
+    assert ids(found) == [0, 2, 3]
+    assert [item.reason for item in found if isinstance(item, BadEntry)] == ["not_json"]
+
+
+def test_the_wrong_bracket_in_the_last_element_does_not_leave_the_array_open() -> None:
+    found = split(b'[{"id":0},{"id":1,"n":[2}]')
+
+    assert ids(found) == [0]
+    assert [item.reason for item in found if isinstance(item, BadEntry)] == ["not_json"]
+
+
 def _is_json(data: bytes) -> bool:
     try:
         json.loads(data)
