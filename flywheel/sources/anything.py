@@ -11,6 +11,8 @@ from flywheel.sources.values import decoded, first, items, mapping, string
 
 __all__ = ["read_anything"]
 
+_BLOCKS = ("text", "output_text", "thought", "reasoning", "thinking", "tool_call", "tool_use", "raw_text")
+
 
 def read_anything(asked: Any, told: Any, *, plain_text: bool = True) -> Exchange:
     """What an input and an output say.
@@ -97,6 +99,8 @@ def _listed(told: list[Any], plain_text: bool) -> tuple[Candidate, ...]:
         return (candidate(conversation([{"role": "assistant", "tool_calls": told}]), "tool_calls"),)
     if told and isinstance(mapping(told[0]).get("message"), dict):  # LangChain generations are choices
         return tuple(reply for one in items(told) for reply in _replies(mapping(one)["message"], plain_text))
+    if told and all(mapping(one).get("type") in _BLOCKS and "role" not in mapping(one) for one in told):
+        return (candidate(conversation([{"role": "assistant", "content": told}]), None),)
     if not has_messages(told):
         raise Rejected("unmapped")
     said = [message for message in conversation(told, "assistant") if message.role in ("assistant", "tool")]

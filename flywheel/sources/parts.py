@@ -18,8 +18,8 @@ from flywheel.sources.values import decoded, first, json_text, mapping, scalar, 
 
 __all__ = ["CALLS", "REASONING", "RESULTS", "Draft", "content_parts", "tool_call"]
 
-_TEXTS = {"text", "input_text", "output_text", "summary_text", "reasoning_summary_text"}
-REASONING = {"reasoning", "thinking", "reasoning_text", "redacted_thinking", "reasoning.text", "reasoning.summary"}
+_TEXTS = {"raw_text", "text", "input_text", "output_text", "summary_text", "reasoning_summary_text"}
+REASONING = {"thought", "reasoning", "thinking", "reasoning_text", "redacted_thinking", "reasoning.text", "reasoning.summary"}
 CALLS = {"tool_use", "tool_call", "tool-call", "function_call", "server_tool_use", "server_tool_call", "custom_tool_call"}
 RESULTS = {"tool_result", "tool_call_response", "tool-result", "function_call_output", "server_tool_call_response"}
 _MEDIA = {"image": "image", "audio": "audio", "file": "file", "document": "file", "video": "file", "media": "file"}
@@ -154,7 +154,7 @@ def tool_call(call: dict[str, Any]) -> ToolCall:
     value = call.get("value")
     if isinstance(value, str):  # LLaMA-Factory's parts hold the call as JSON text
         inner = mapping(decoded(value)) or inner
-    name = first(inner, "name", "toolName", "tool_name") or first(call, "name", "toolName")
+    name = first(inner, "name", "toolName", "tool_name") or first(call, "name", "toolName", "function")
     if name is None and "code" in inner:
         name = "code_execution"
     if not isinstance(name, str):

@@ -7,6 +7,7 @@ from flywheel.sources.anthropic import Anthropic
 from flywheel.sources.bedrock import BedrockConverse
 from flywheel.sources.cohere import Cohere
 from flywheel.sources.gemini import Gemini
+from flywheel.sources.inspect_ai import InspectAI
 from flywheel.sources.langfuse import Langfuse
 from flywheel.sources.langsmith import LangSmith
 from flywheel.sources.litellm import LiteLLM
@@ -19,12 +20,14 @@ from flywheel.sources.otel_genai import OTelGenAI
 from flywheel.sources.preference import Preference
 from flywheel.sources.sharegpt import ShareGPT
 from flywheel.sources.tau_bench import TauBench
+from flywheel.sources.tensorzero import TensorZero
 
 DIALECTS: tuple[Any, ...] = tuple(
     sorted(
         (
             *(Alpaca(), Anthropic(), BedrockConverse(), Cohere(), Gemini(), Langfuse(), LangSmith(), LiteLLM(), Messages()),
             *(Oasst(), Ollama(), OpenAIChat(), OpenAIResponses(), OTelGenAI(), Preference(), ShareGPT(), TauBench()),
+            *(InspectAI(), TensorZero()),
         ),
         key=lambda dialect: -dialect.specificity,
     )

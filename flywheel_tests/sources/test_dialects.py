@@ -105,6 +105,8 @@ def _samples() -> list[Any]:
             found += msgspec.json.decode(file.read())[:2]
     found += lines("llamafactory_demo", "reason_tool_use_demo_50.jsonl.gz")[:2]
     found += lines("tau_bench", "gpt-4o-airline.trajectories.jsonl.gz")[:1]
+    with gzip.open(next((shared_data("trace_exports") / "inspect_ai").glob("*.json.gz"))) as file:
+        found.append(msgspec.json.decode(file.read()))
     found += lines("oasst_en100", "en_100_tree.jsonl.gz")[:2]
     return found + logs[::9]
 

@@ -45,7 +45,7 @@ def test_langchain_runs_nested_in_a_chain_are_found_with_their_calls_tools_and_f
         "child_runs": [run(feedback_stats={"helpful": {"n": 2, "avg": 0.5}})],
     }
 
-    (record,) = LangSmith().parse(chain)
+    (record,) = LangSmith().parse([chain])
 
     assert [(m.role, m.text) for m in record.messages] == [("user", "Hi"), ("assistant", "")]
     assert [(c.id, c.name, c.arguments) for c in record.messages[1].tool_calls] == [("c1", "now", "{}")]
