@@ -98,7 +98,7 @@ def _starts(words: _Pieces, ngram: int) -> Numbers:
 
 def _ngrams(hashed: Numbers, ngram: int) -> Numbers:
     """A hash of the `ngram` words from each place on; it runs over the end of a text, which `_starts` leaves out."""
-    grams = np.zeros_like(hashed)
+    grams: Numbers = np.zeros_like(hashed)
     for step in range(ngram):
         grams = grams * np.uint64(0x9E3779B97F4A7C15) + np.roll(hashed, -step)
     return grams
@@ -106,7 +106,8 @@ def _ngrams(hashed: Numbers, ngram: int) -> Numbers:
 
 def _in_row(hashed: Numbers, row: Numbers) -> Numbers:
     """The hash of a piece together with its row, in 64 bits: a false repeat in a batch of 100 million has odds of 1 in 3,700."""
-    return (hashed ^ (hashed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + row * np.uint64(0x94D049BB133111EB)
+    mixed: Numbers = (hashed ^ (hashed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    return mixed + row * np.uint64(0x94D049BB133111EB)
 
 
 def _seen_before(hashed: Numbers) -> Numbers:

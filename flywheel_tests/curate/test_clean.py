@@ -36,6 +36,7 @@ def cleaned(*texts: str, markup: bool = True) -> list[str]:
         ("a   lot    of\u00a0 space  ", "a lot of space"),
         ("\n\n\ntop\n\n\n\n\nbottom\n\n", "top\n\nbottom"),
         ("trailing \nblanks\t\nhere", "trailing\nblanks\nhere"),
+        ("A hard   \nbreak stays,   a soft \none goes", "A hard  \nbreak stays, a soft\none goes"),
         ("one<br>two<br/>three", "one\ntwo\nthree"),
         ("<p>Dear shop,</p><p>my order is late.</p>", "Dear shop,\n\nmy order is late."),
         ('<div class="x">Hello <span style="color: red">you</span></div>', "Hello you"),

@@ -148,6 +148,7 @@ def test_repetition_measures_the_planted_share() -> None:
     [
         "I'm sorry, but I can't assist with that request.",
         "I’m sorry, but I cannot help with that.",
+        "I can’t help with that.",
         "As an AI language model, I don't have access to files.",
         "Unfortunately, I'm unable to provide legal documents.",
         "I must decline to write this.",
