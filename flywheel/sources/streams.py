@@ -75,7 +75,7 @@ def _slot(index: Any) -> int | str | None:
 
 def _join(target: dict[str, Any], key: str, more: Any) -> None:
     if isinstance(more, str) and more:
-        target[key] = (target.get(key) or "") + more
+        target[key] = (string(target.get(key)) or "") + more
 
 
 def _chat(chunks: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """TensorZero inferences and datapoints.
 
-Source: tensorzero/tensorzero `docs/gateway/data-model.mdx` (2025): rows of `ChatInference` and `ChatInferenceDatapoint`, input and
-output as objects or as JSON text.
+Source: tensorzero/tensorzero `docs/gateway/data-model.mdx` (2025): rows of `ChatInference` and `ChatInferenceDatapoint`,
+input and output as objects or as JSON text.
 """
 
 from collections.abc import Iterator

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -96,6 +97,7 @@ def _replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return [*value[:key], _replaced(value[key], tuple(rest), new), *value[key + 1 :]]
 
 
+@cache
 def _samples() -> list[Any]:
     logs = calls()
     traces = sorted((shared_data("trace_exports")).glob("l*/*.json"))
@@ -119,6 +121,16 @@ def test_a_real_entry_with_any_one_value_replaced_still_ends_as_records_or_a_rea
             broken = _replaced(entry, paths[at], odd[(number + at) % len(odd)])
             for dialect in DIALECTS:
                 outcome(dialect, broken)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_a_real_entry_with_several_values_replaced_still_ends_as_records_or_a_reason(data: st.DataObject) -> None:
+    entry = data.draw(st.sampled_from(_samples()))
+    for _ in range(3):
+        entry = _replaced(entry, data.draw(st.sampled_from(_paths(entry))), data.draw(values))
+    for dialect in DIALECTS:
+        outcome(dialect, entry)
 
 
 def test_deep_nesting_is_a_reason_and_no_crash() -> None:

@@ -139,6 +139,16 @@ def test_an_error_in_the_middle_of_a_stream_makes_no_record() -> None:
         list(OpenAIChat().parse({"request": {"messages": [{"role": "user", "content": "?"}]}, "response": {"__sse__": stream}}))
 
 
+@pytest.mark.parametrize("odd", [None, 7, [], {"a": 1}])
+def test_a_block_that_starts_with_no_text_still_collects_its_deltas(odd: Any) -> None:
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": {"id": "msg_1", "role": "assistant"}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": odd}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}},
+    ]
+    assert fold(events)["content"] == [{"type": "text", "text": "Hi"}]
+
+
 def test_bedrock_converse_events_become_the_converse_output() -> None:
     events: list[dict[str, Any]] = [
         {"messageStart": {"role": "assistant"}},
