@@ -1,17 +1,23 @@
 """`make bench-pii`: what scrubbing finds, overlooks and masks for nothing, on sets that were not made for this project."""
 
+import csv
 import gzip
 import json
+import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
+from flywheel.curate.scrub import scrub
+from flywheel.curate.scrub.canaries import canary_records, measure_canaries
 from flywheel.curate.scrub.detect import choose_detectors, detect
+from flywheel.curate.scrub.patterns import email_recognizer, phone_recognizer, recognizers
+from flywheel.records import Message, Part, Record, ToolCall, from_batch, text_message, to_batch
 from flywheel.settings import Scrub
+from flywheel_tests.shared import DATA
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 Interval = tuple[int, int]
 
 
@@ -42,11 +48,8 @@ def presidio_documents() -> list[Document]:
 
 
 def masked_intervals(text: str) -> list[Interval]:
-    """What the default rules mask, neighbours across white space or commas joined as presidio-research joins them."""
-    return [(span.start, span.end) for span in detect(text, _DETECTORS)]
-
-
-_DETECTORS = choose_detectors(Scrub())
+    """What the default rules mask."""
+    return [(span.start, span.end) for span in detect(text, choose_detectors(Scrub()))]
 
 
 def quality(documents: Sequence[Document], found: Sequence[list[Interval]], iou: float) -> Quality:
@@ -99,3 +102,124 @@ def recall_by_type(documents: Sequence[Document], found: Sequence[list[Interval]
             total[kind] += end - start
             covered[kind] += sum(i in characters for i in range(start, end))
     return {kind: (count[kind], covered[kind] / total[kind]) for kind in sorted(total, key=lambda k: -total[k])}
+
+
+def leaks() -> dict[str, tuple[int, int]]:
+    """For each annotated type of tau-bench's logs: spans, and those whose value is left in their message."""
+    records = list(tau_records())
+    after = {r.id: r for r in from_batch(scrub(to_batch(records), settings=Scrub(), key=b"benchmark").kept)}
+    total: Counter[str] = Counter()
+    left: Counter[str] = Counter()
+    with gzip.open(DATA / "tau_bench" / "pii_truth_airline.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for entry in map(json.loads, lines):
+            message = after[str(entry["trajectory"])].messages[entry["message"]]
+            text = "\n".join([message.text, *(call.arguments for call in message.tool_calls)]).lower()
+            for span in entry["spans"]:
+                total[span["type"]] += 1
+                left[span["type"]] += re.search(rf"(?<!\w){re.escape(span['value'].lower())}(?!\w)", text) is not None
+    return {kind: (total[kind], left[kind]) for kind in sorted(total)}
+
+
+def tau_records() -> Iterator[Record]:
+    """tau-bench's airline trajectories as records."""
+    with gzip.open(DATA / "tau_bench" / "gpt-4o-airline.trajectories.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for number, line in enumerate(lines):
+            messages = []
+            for raw in json.loads(line)["traj"]:
+                calls = tuple(ToolCall(id=c["id"], **c["function"]) for c in raw.get("tool_calls") or ())
+                content = (Part(text=raw["content"]),) if raw.get("content") else ()
+                messages.append(Message(role=raw["role"], content=content, tool_calls=calls, name=raw.get("name")))
+            yield Record(id=str(number), messages=tuple(messages))
+
+
+class Speed(NamedTuple):
+    """Chats per CPU second over the same two-message chats. `patterns` is ours without names, `presidio` the same entities."""
+
+    rules: float
+    patterns: float
+    presidio: float
+
+
+def speed(count: int = 1500) -> Speed:
+    """Chats of BANKING77's customer messages, every fifth with a document of presidio-research as its second turn."""
+    with gzip.open(DATA / "banking77" / "test.csv.gz", "rt", encoding="utf-8") as file:
+        queries = [row["text"] for row in csv.DictReader(file)][:count]
+    documents = presidio_documents()
+    chats = [(q, documents[i % len(documents)].text if i % 5 == 0 else queries[-i]) for i, q in enumerate(queries)]
+    records = to_batch(
+        Record(id=str(i), messages=tuple(text_message("user", text) for text in chat)) for i, chat in enumerate(chats)
+    )
+    ours = []
+    for ner in ("rules", "none"):
+        work = partial(scrub, settings=Scrub(ner=ner), key=b"benchmark")
+        ours.append(timed(partial(work, records), warm=partial(work, records[:20])))
+    analyze = plain_presidio()
+    theirs = timed(lambda: [analyze(text) for chat in chats for text in chat], warm=lambda: analyze("warm up 1"))
+    return Speed(count / ours[0], count / ours[1], count / theirs)
+
+
+def plain_presidio() -> Callable[[str], object]:
+    """Presidio as its documentation uses it, with a blank spaCy pipeline and the recognizers that ours uses."""
+    import spacy
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+    from presidio_analyzer.nlp_engine import SpacyNlpEngine
+
+    class Blank(SpacyNlpEngine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.nlp = {"en": spacy.blank("en")}
+
+    registry = RecognizerRegistry(recognizers=[gated.recognizer for gated in recognizers()])
+    registry.add_recognizer(email_recognizer())
+    registry.add_recognizer(phone_recognizer(Scrub().regions))
+    registry.add_recognizer(predefined_card())
+    for recognizer in registry.recognizers:
+        recognizer.supported_language = "en"
+    engine = AnalyzerEngine(registry=registry, nlp_engine=Blank(), supported_languages=["en"])
+    return lambda text: engine.analyze(text, language="en", score_threshold=0.4)
+
+
+def predefined_card() -> Any:
+    """Presidio's card recognizer, which ours replaces."""
+    from presidio_analyzer.predefined_recognizers import CreditCardRecognizer
+
+    return CreditCardRecognizer()
+
+
+def timed(work: Callable[[], object], *, warm: Callable[[], object]) -> float:
+    """CPU seconds of this process for the work, after a first call that loads what is loaded once."""
+    warm()
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def main() -> None:
+    """Print every figure."""
+    documents = presidio_documents()
+    found = [masked_intervals(document.text) for document in documents]
+    print(f"presidio-research synthetic set v2, even templates: {len(documents)} documents, types blind")
+    for iou in (0.9, 0.7):
+        q = quality(documents, found, iou)
+        print(f"  spans at IoU {iou}: precision {q.precision:.3f}  recall {q.recall:.3f}  F2 {q.f2:.3f}")
+    print(
+        f"  characters: recall {q.character_recall:.3f}  precision {q.character_precision:.3f}  over-masking {q.over_masking:.4f}"
+    )
+    for kind, (count, recall) in recall_by_type(documents, found).items():
+        print(f"    {kind:<18} {count:>4} spans, {recall:6.1%} of their characters masked")
+    print("tau-bench airline logs: annotated values left in their message")
+    for kind, (total, left) in leaks().items():
+        print(f"    {kind:<18} {left:>4} of {total}")
+    print("canaries (540, seed 7), ner = rules")
+    for row in measure_canaries(canary_records(540, seed=7), settings=Scrub(), key=b"benchmark").iter_rows(named=True):
+        over = "" if row["over_masking"] is None else f", over-masking {row['over_masking']:.4f}"
+        print(f"    {row['entity']:<18} {row['found']:>4} of {row['planted']}, recall {row['recall']:.3f}{over}")
+    s = speed()
+    print("speed, chats of two messages per CPU second")
+    print(
+        f"    rules {s.rules:,.0f}; patterns alone {s.patterns:,.0f}; plain Presidio {s.presidio:,.0f} ({s.patterns / s.presidio:.1f} times)"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -106,8 +106,8 @@ _EMPLOYER = re.compile(
 def find_places(text: str) -> list[Span]:
     """Addresses, postcodes, listed places and employers in a normalised text. Time is linear in the text's length."""
     spans = [Span(start, end, "STREET_ADDRESS", ADDRESS) for start, end in _addresses(text)]
-    for pattern in (_ZIP, _STATE_ZIP):
-        spans += [Span(*match.span(1), "ZIP_CODE", CUE) for match in pattern.finditer(text)]
+    spans += [Span(*match.span(1), "ZIP_CODE", CUE) for match in _ZIP.finditer(text)]
+    spans += [Span(*match.span(1), "ZIP_CODE", ADDRESS - 1) for match in _STATE_ZIP.finditer(text)]
     spans += [Span(start, end, "LOCATION", PLACE) for start, end in _listed(text)]
     spans += [Span(*match.span(1), "LOCATION", PLACE) for match in _WHERE.finditer(text)]
     spans += [Span(*match.span(), "ORGANIZATION", PLACE) for match in _COMPANY.finditer(text)]

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 Visit = Callable[[str, str | None], str]
 """`visit(text, key)`: the text's replacement; `key` names the field that holds it, None for running text."""
 
-COLUMNS = ("session", "messages", "tools", "candidates", "feedback", "tags")
+COLUMNS = ("messages", "tools", "candidates", "feedback", "tags", "session")
 """Columns that may hold personal data and are edited. `user` is an HMAC already; `source` must lead to the original."""
 
 _NESTED = 4
@@ -153,12 +153,12 @@ def pseudonym(value: str, key: bytes) -> str:
 def walk(row: Row, visit: Visit) -> Row:
     """The row's `COLUMNS` with every text visited: in reading order, JSON by its strings, tags by their values."""
     return {
-        "session": row["session"] and visit(row["session"], None),
         "messages": _messages(row["messages"], visit),
         "tools": row["tools"] and [_text_or_json(tool, visit, None) for tool in row["tools"]],
         "candidates": row["candidates"] and [{**c, "messages": _messages(c["messages"], visit)} for c in row["candidates"]],
         "feedback": row["feedback"] and [_feedback(entry, visit) for entry in row["feedback"]],
         "tags": row["tags"] and [_tag(tag, visit) for tag in row["tags"]],
+        "session": row["session"] and visit(row["session"], None),
     }
 
 

@@ -15,20 +15,8 @@ _LONGEST_GAP = 3
 _DIGITS = {"PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "US_ITIN"}
 _NEVER_REPEATED = {"AGE"}
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})\Z")
-_MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
+_MONTHS = [name.lower() for name in calendar.month_name[1:]]
+_SHORT_MONTHS = [name[:3] for name in _MONTHS]
 _SHARED_MAILBOXES = {
     "info",
     "support",
@@ -75,7 +63,7 @@ class Values:
         known = self._entity.get(value)
         if value and (known is None or strength > known[0]):
             self._entity[value] = (strength, entity)
-        if value and entity in _DIGITS:
+        if value and (entity in _DIGITS or entity == "DATE_OF_BIRTH"):
             self._spellings.setdefault(value, set()).add(tuple(match[0].lower() for match in _WORD.finditer(text)))
 
     def link(self) -> None:
@@ -121,7 +109,19 @@ class Values:
 def canonical(text: str, entity: str) -> str:
     """What two spellings of a value share: its words in lower case, or its digits and letters alone for numbers."""
     words = [match[0].lower() for match in _WORD.finditer(text)]
+    if entity == "DATE_OF_BIRTH":
+        words = _year_first(words)
     return "".join(words) if entity in _DIGITS else " ".join(words)
+
+
+def _year_first(words: list[str]) -> list[str]:
+    """`april 5 1990` as `1990 04 05`; a date in digits alone stays, because its order is unknown."""
+    words = [word for word in words if word != "of"]
+    months = [i for i, word in enumerate(words) if word[:3] in _SHORT_MONTHS and word.isalpha()]
+    numbers = [int(digits) for word in words if (digits := word.rstrip("stndrh")).isdecimal()]
+    if len(months) == 1 and len(numbers) == 2 and max(numbers) > 31:
+        return [str(max(numbers)), f"{_SHORT_MONTHS.index(words[months[0]][:3]) + 1:02}", f"{min(numbers):02}"]
+    return words
 
 
 def _variants(value: str, entity: str) -> Iterator[Known]:
