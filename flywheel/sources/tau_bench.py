@@ -21,6 +21,7 @@ __all__ = ["TauBench"]
 class TauBench:
     """`traj` is the conversation, `reward` the feedback, task and trial are tags; the task's customer is the user.
 
+    Each trial is a session of its own: four trials of one task are four talks with the same customer, not one.
     The record ends with the agent's last message: what the simulated customer (`###STOP###`) or a tool says after it has no
     reply to learn from.
 
@@ -46,13 +47,12 @@ class TauBench:
         if not has_messages(row.get("traj")):
             raise Rejected("unmapped")
         task = mapping(mapping(row.get("info")).get("task"))
-        number = scalar(row.get("task_id"))
         reward = scalar(row.get("reward"))
         tags = [f"{key}={value}" for key in ("task_id", "trial") if (value := scalar(row.get(key)))]
         yield dataset_record(
             {},
             _until_reply(conversation(row["traj"])),
-            session=f"task-{number}" if number else None,
+            session=" ".join(tags) or None,
             user=string(task.get("user_id")),
             feedback=(Feedback(name="reward", value=reward),) if reward else (),
             tags=tuple(tags),

@@ -196,14 +196,14 @@ def test_no_assistant_message_of_a_tree_is_lost_and_siblings_come_best_first() -
 
 def test_a_tau_bench_trajectory_keeps_its_outcome_and_ends_with_the_agent() -> None:
     rows = lines("tau_bench", "gpt-4o-airline.trajectories.jsonl.gz")
-    assert len(rows) == 112
+    assert len(rows) == len({one(TauBench(), row).session for row in rows}) == 112
     for row in rows:
         record = one(TauBench(), row)
         last = max(at for at, message in enumerate(row["traj"]) if message["role"] == "assistant")
         assert [m.role for m in record.messages] == [message["role"] for message in row["traj"][: last + 1]]
         assert record.feedback == (Feedback(name="reward", value=str(row["reward"])),)
         assert record.user == row["info"]["task"]["user_id"]
-        assert f"task_id={row['task_id']}" in record.tags
+        assert record.tags == (f"task_id={row['task_id']}", f"trial={row['trial']}")
         known = {call.id for message in record.messages for call in message.tool_calls}
         assert all(message.tool_call_id in known for message in record.messages if message.role == "tool")
 
