@@ -177,8 +177,9 @@ def _near(aged: pl.DataFrame, signatures: pl.LazyFrame, verdict: _Verdict, simil
 def _fetch(signatures: pl.LazyFrame, name: str, exact: pl.Series) -> pl.Series:
     """A column's values for conversations named by their `exact` hash, in that order; equal ones have equal values."""
     wanted = pl.LazyFrame({"exact": exact, "row": pl.int_range(len(exact), dtype=pl.UInt32, eager=True)})
-    found = signatures.select("exact", name).join(wanted, on="exact").unique("row", keep="any").sort("row")
-    return found.select(name).collect().to_series()
+    found = signatures.select("exact", name).join(wanted, on="exact").collect()
+    _, first = np.unique(found["row"].to_numpy(), return_index=True)
+    return found[name].gather(first)
 
 
 def _sets(shingles: pl.Series) -> Sets:
