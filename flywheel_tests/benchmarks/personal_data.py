@@ -164,10 +164,8 @@ def plain_presidio() -> Callable[[str], object]:
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
     from presidio_analyzer.nlp_engine import SpacyNlpEngine
 
-    class Blank(SpacyNlpEngine):
-        def __init__(self) -> None:
-            super().__init__()
-            self.nlp = {"en": spacy.blank("en")}
+    blank = SpacyNlpEngine()
+    setattr(blank, "nlp", {"en": spacy.blank("en")})  # noqa: B010
 
     registry = RecognizerRegistry(recognizers=[gated.recognizer for gated in recognizers()])
     registry.add_recognizer(email_recognizer())
@@ -175,7 +173,7 @@ def plain_presidio() -> Callable[[str], object]:
     registry.add_recognizer(predefined_card())
     for recognizer in registry.recognizers:
         recognizer.supported_language = "en"
-    engine = AnalyzerEngine(registry=registry, nlp_engine=Blank(), supported_languages=["en"])
+    engine = AnalyzerEngine(registry=registry, nlp_engine=blank, supported_languages=["en"])
     return lambda text: engine.analyze(text, language="en", score_threshold=0.4)
 
 
@@ -216,9 +214,8 @@ def main() -> None:
         print(f"    {row['entity']:<18} {row['found']:>4} of {row['planted']}, recall {row['recall']:.3f}{over}")
     s = speed()
     print("speed, chats of two messages per CPU second")
-    print(
-        f"    rules {s.rules:,.0f}; patterns alone {s.patterns:,.0f}; plain Presidio {s.presidio:,.0f} ({s.patterns / s.presidio:.1f} times)"
-    )
+    print(f"    rules {s.rules:,.0f}; patterns alone {s.patterns:,.0f}; plain Presidio {s.presidio:,.0f}")
+    print(f"    patterns alone are {s.patterns / s.presidio:.1f} times plain Presidio, rules {s.rules / s.presidio:.1f} times")
 
 
 if __name__ == "__main__":

@@ -75,8 +75,7 @@ def detect(text: str, detectors: Detectors) -> list[Span]:
     normal = normalise(text)
     seen = PLACEHOLDER.sub(lambda match: _SHIELD * len(match[0]), normal.text) if "<" in normal.text else normal.text
     found = detectors.first(seen)
-    for span in found:
-        seen = f"{seen[: span.start]}{_SHIELD * (span.end - span.start)}{seen[span.end :]}"
+    seen = _shield(seen, found)
     secrets = len(found)
     found += [span for detector in detectors.run for span in detector(seen)]
     clear = [*found[:secrets], *(s for s in found[secrets:] if _SHIELD not in seen[s.start : s.end])]
@@ -86,6 +85,15 @@ def detect(text: str, detectors: Detectors) -> list[Span]:
         return spans
     mapped = [s._replace(start=where[0], end=where[1]) for s in spans for where in (normal.original(s.start, s.end),)]
     return resolve(text, mapped)
+
+
+def _shield(text: str, spans: list[Span]) -> str:
+    if not spans:
+        return text
+    characters = list(text)
+    for span in spans:
+        characters[span.start : span.end] = _SHIELD * (span.end - span.start)
+    return "".join(characters)
 
 
 def _windowed(detector: Detector, text: str) -> list[Span]:

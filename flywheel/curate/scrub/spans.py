@@ -1,5 +1,6 @@
 """What a detector finds: a span of one text with its entity and how strong the evidence is, and who wins an overlap."""
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -25,15 +26,11 @@ def resolve(text: str, spans: Iterable[Span]) -> list[Span]:
     """
     taken: list[Span] = []
     for span in sorted(set(spans), key=lambda s: (-s.strength, s.start - s.end, s.start, s.entity)):
-        pieces = [span]
-        for other in taken:
-            if other.end > span.start and other.start < span.end:
-                pieces = [rest for piece in pieces for rest in _without(piece, other)]
-        for piece in pieces:
+        for piece in _uncovered(span, taken):
             trimmed = trim(text, piece)
             if trimmed is not None and (piece == span or trimmed.end - trimmed.start > 1):
-                taken.append(trimmed)
-    return sorted(taken)
+                insort(taken, trimmed)
+    return taken
 
 
 def trim(text: str, span: Span) -> Span | None:
@@ -48,12 +45,16 @@ def trim(text: str, span: Span) -> Span | None:
     return span._replace(start=start, end=end)
 
 
-def _without(span: Span, other: Span) -> list[Span]:
-    if other.end <= span.start or other.start >= span.end:
-        return [span]
+def _uncovered(span: Span, taken: list[Span]) -> list[Span]:
+    """What `taken` (sorted, without overlaps) leaves of the span."""
     pieces = []
-    if span.start < other.start:
-        pieces.append(span._replace(end=other.start))
-    if other.end < span.end:
-        pieces.append(span._replace(start=other.end))
+    start = span.start
+    at = bisect_left(taken, span.start, key=lambda other: other.end)
+    while at < len(taken) and taken[at].start < span.end:
+        if taken[at].start > start:
+            pieces.append(span._replace(start=start, end=taken[at].start))
+        start = max(start, taken[at].end)
+        at += 1
+    if start < span.end:
+        pieces.append(span._replace(start=start))
     return pieces

@@ -4,8 +4,8 @@ from flywheel.curate.scrub.canaries import EXACT, CanaryFloor, below_floor, cana
 from flywheel.settings import Scrub
 
 
-def measured(**settings: str) -> pl.DataFrame:
-    return measure_canaries(canary_records(180, seed=1), settings=Scrub(**settings), key=b"k")
+def measured(ner: str = "rules") -> pl.DataFrame:
+    return measure_canaries(canary_records(180, seed=1), settings=Scrub(ner=ner), key=b"k")
 
 
 def test_canaries_are_the_same_for_a_seed_and_others_for_another() -> None:

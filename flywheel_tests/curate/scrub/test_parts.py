@@ -1,14 +1,19 @@
+import json
+import re
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flywheel.curate.scrub import patterns
 from flywheel.curate.scrub.json_text import edit_json, is_json
 from flywheel.curate.scrub.normalise import normalise
 from flywheel.curate.scrub.numbers import is_iban, luhn
 from flywheel.curate.scrub.spans import CHECKSUM, CUE, NAME, PLACE, Span, resolve
 from flywheel.curate.scrub.windows import windows
+from flywheel.settings import Scrub
+from flywheel_tests.shared import shared_data
 
 
 def test_the_stronger_evidence_wins_and_the_rest_of_the_weaker_stays_masked() -> None:
@@ -87,3 +92,15 @@ def test_deep_nesting_is_no_json_but_text() -> None:
     assert is_json("[[1]]")
     assert not is_json("[" * 100_000 + "]" * 100_000)
     assert not is_json('{"a": ')
+
+
+def test_gates_lose_nothing_that_the_recognizers_behind_them_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = json.loads((shared_data("pii") / "presidio_synth_v2_even.json").read_text("utf-8"))
+    texts = [document["full_text"] for document in documents]
+    gated = [patterns.find_patterns(text, Scrub().regions) for text in texts]
+
+    everything = tuple(entry._replace(gate=re.compile("")) for entry in patterns.recognizers())
+    monkeypatch.setattr(patterns, "recognizers", lambda: everything)
+
+    assert [patterns.find_patterns(text, Scrub().regions) for text in texts] == gated
+    assert sum(map(len, gated)) > 100

@@ -148,7 +148,7 @@ def test_an_unknown_detector_is_refused_with_what_there_is() -> None:
 
 def test_a_missing_word_list_is_refused_and_never_finds_nothing_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     gazetteer_module.gazetteer.cache_clear()
-    monkeypatch.setattr(gazetteer_module.gzip, "decompress", lambda _: b"")
+    monkeypatch.setattr("gzip.decompress", lambda _: b"")
     try:
         with pytest.raises(ConfigError, match="missing or damaged"):
             said("Mia Li")
