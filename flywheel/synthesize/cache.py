@@ -12,6 +12,7 @@ import msgspec
 
 from flywheel.errors import FlywheelError
 
+_PATIENCE = 30.0
 _TABLES = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -57,7 +58,11 @@ class Answers:
                 connection.execute("INSERT OR IGNORE INTO uses VALUES (?, ?)", (seed, key))
 
     def erase(self, seeds: Iterable[str]) -> int:
-        """Forget every answer that one of these seed records used; their bytes leave the file. Returns how many there were."""
+        """Forget every answer that one of these seed records used, and overwrite its bytes. Returns how many there were.
+
+        Raises:
+            FlywheelError: another process holds on to the bytes; erasing again later removes them.
+        """
         connection = self._connection()
         with connection:
             connection.execute("CREATE TEMP TABLE IF NOT EXISTS gone (seed TEXT PRIMARY KEY)")
@@ -66,8 +71,13 @@ class Answers:
             keys = "SELECT key FROM uses WHERE seed IN (SELECT seed FROM gone)"
             erased = connection.execute(f"DELETE FROM answers WHERE key IN ({keys})").rowcount
             connection.execute(f"DELETE FROM uses WHERE key IN ({keys})")
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("DELETE FROM gone")
+        busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise FlywheelError(
+                f"the answers are erased, but another process reads {self._path} and keeps their bytes in its write-ahead log. "
+                "Wait for that run to end and erase again."
+            )
         return erased
 
     def __len__(self) -> int:
@@ -96,7 +106,7 @@ class Answers:
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.touch(0o600)
-        connection = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
         try:
             connection.executescript(_TABLES)
         except sqlite3.DatabaseError as error:

@@ -1,6 +1,7 @@
 """The answer cache: keys without text, writes that survive, erasure down to the bytes."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import pytest
 
 from flywheel.errors import FlywheelError
 from flywheel.records import to_batch
+from flywheel.synthesize import cache
 from flywheel.synthesize.cache import Answers
 from flywheel.synthesize.driver import synthesize
 from flywheel.synthesize.synthesizers.paraphrase import Paraphrase
@@ -47,6 +49,24 @@ def test_erasing_a_seed_takes_its_answers_off_the_disk_and_leaves_the_others(tmp
     answers.close()
     assert b"canary-of-b" not in on_disk(tmp_path)
     assert b"canary-of-a" in on_disk(tmp_path)
+
+
+def test_erasing_under_a_reader_says_that_bytes_remain_and_removes_them_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_PATIENCE", 0.01)
+    answers = Answers(tmp_path / "answers.sqlite", b"key")
+    answers.put("k", b"canary", seed="a")
+    reader = sqlite3.connect(tmp_path / "answers.sqlite", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM answers").fetchall()
+
+    with pytest.raises(FlywheelError, match="erase again"):
+        answers.erase(["a"])
+    reader.close()
+    answers.erase(["a"])
+
+    assert b"canary" not in on_disk(tmp_path)
 
 
 def test_many_writers_at_once_lose_nothing(tmp_path: Path) -> None:

@@ -268,6 +268,24 @@ def test_an_attempt_without_a_count_is_charged_to_the_budget_in_full(serve: Serv
     assert len(server.requests) == 1
 
 
+def test_refused_attempts_take_nothing_from_the_budget(serve: Serve, connect: Connect) -> None:
+    server = serve(lambda request: completion() if request.nth == 5 else status(429))
+
+    assert ask(connect(server, budget_dollars=400e-6), "Say it.") == ["Fine."]
+
+
+def test_a_smaller_question_is_not_bought_after_a_larger_one_was_refused(serve: Serve, connect: Connect) -> None:
+    server = serve(lambda _: completion())
+    model = connect(server, budget_dollars=400e-6)
+
+    with pytest.raises(BudgetSpent):
+        ask(model, "Long. " * 100)
+    with pytest.raises(BudgetSpent):
+        ask(model, "Short.")
+
+    assert server.requests == []
+
+
 def test_429s_lower_the_concurrency_and_answers_raise_it_again(serve: Serve, connect: Connect) -> None:
     crowded = True
 
