@@ -41,7 +41,8 @@ def find_duplicates(signatures: pl.DataFrame | pl.LazyFrame, *, similarity: floa
     Nobody goes for resembling a record that itself goes: where A resembles B and B resembles C but A does not resemble C,
     A and C stay. So every `near` row is truly that similar to the record kept for it (precision 1, to the 32 bits of the
     hashes), every `kept` stays, and which rows go depends neither on the order of rows nor on how days are partitioned.
-    Pairs that share no MinHash band are missed (`lsh_bands` says how many). Where the record that stands in for a `same_id`
+    Pairs that share no MinHash band are missed (`lsh_bands` says how many), and some of those between thousands of records
+    of one template (`nearest_kept`). Where the record that stands in for a `same_id`
     or `prefix` row goes for another reason, `kept` names the one that stays in the end; an `exact` row then has the reason
     and similarity of its twin. A record without words is never `near`.
 

@@ -8,6 +8,8 @@ from flywheel.curate.dedup.compiled import compiled
 from flywheel.curate.dedup.shingles import Sets
 from flywheel.curate.dedup.words import Float64s, Int32s, Int64s, UInt64s
 
+REACH = 256
+
 
 class Candidates(NamedTuple):
     """Rows that share a bucket with another one, ascending; for each band of each the bucket's number, below `total`, or -1."""
@@ -45,7 +47,9 @@ def nearest_kept(sets: Sets, among: Candidates, *, similarity: float) -> Pairs:
     """Drop, row by row, each candidate that is similar to an earlier one that was not dropped; link it to the most similar.
 
     Rows are compared with kept rows only, so that 50,000 variations on one text cost 50,000 comparisons, and nobody is
-    dropped for resembling a row that is itself dropped. Of equally similar kept rows the earliest is linked.
+    dropped for resembling a row that is itself dropped. Of equally similar kept rows the earliest is linked. In a bucket
+    of many kept rows (requests made from one template, say, alike but less than `similarity`) a row meets the latest
+    `REACH` of them: time stays linear, and a pair is missed when it is farther apart than that in every bucket it shares.
 
     Args:
         sets: the candidates' sets, one for each of `among.rows`, none empty; rows come in order of precedence.
@@ -85,7 +89,9 @@ def _compare(offsets: Any, values: Any, buckets: Any, count: int, similarity: fl
         nearest = found
         for band in range(bands):
             entry = heads[buckets[row, band]] if buckets[row, band] >= 0 else -1
-            while entry >= 0:
+            steps = 0
+            while entry >= 0 and (not greedy or steps < REACH):
+                steps += 1
                 other = entry // bands
                 entry = links[entry]
                 if seen[other] == row:

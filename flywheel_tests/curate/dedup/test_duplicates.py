@@ -194,6 +194,18 @@ def test_a_bucket_of_fifty_thousand_variations_is_no_square_of_pairs() -> None:
     assert duplicates["kept"].unique().to_list() == ["00000"]
 
 
+def test_repeats_among_thousands_of_requests_of_one_template_are_found() -> None:
+    template = words(200, 5)
+    requests = [chat(f"{i:05}", " ".join([*template, *words(60, i)]), minute=i) for i in range(3_000)]
+    repeats = [chat(f"r{i:05}", " ".join([*template, *words(60, i)[:-2], "so", "on"]), minute=3_000 + i) for i in range(300)]
+
+    duplicates = find_duplicates(signed([*requests, *repeats]))
+
+    assert set(duplicates["id"]) <= {record.id for record in repeats}
+    assert duplicates.height >= 290
+    assert duplicates["kept"].to_list() == duplicates["id"].str.slice(1).to_list()
+
+
 @pytest.mark.parametrize("similarity", [0.0, -1.0, 1.1, float("nan")])
 def test_a_similarity_out_of_range_is_refused(similarity: float) -> None:
     with pytest.raises(ValueError, match="similarity"):
