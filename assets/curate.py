@@ -34,7 +34,7 @@ signatures = node(
 duplicates = node(
     "duplicates",
     group=GROUP,
-    kinds={"duckdb"},
+    kinds={"numba"},
     description="Exact, near, prefix and same-id duplicates over all days: which, of whom, how similar. The oldest survives.",
 )
 curated = node(

@@ -14,7 +14,7 @@ import dagster as dg
 from assets.report import metadata
 from flywheel.engine import Made
 from flywheel.errors import FlywheelError
-from flywheel.plan import Plan, nodes
+from flywheel.plan import Plan
 from flywheel.progress import Tick, listening
 from flywheel.project import Project
 from flywheel.settings import load_settings
@@ -26,8 +26,13 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 CONFIG = Path(os.environ.get("FLYWHEEL_CONFIG") or Path(__file__).resolve().parent.parent / "flywheel.toml")
 SAMPLE = int(os.environ["FLYWHEEL_SAMPLE"]) if os.environ.get("FLYWHEEL_SAMPLE") else None
 PROJECT = Project(load_settings(CONFIG, sample=SAMPLE))
-NODES = nodes(PROJECT.settings)
-DAILY = dg.DailyPartitionsDefinition(PROJECT.settings.project.start, timezone="UTC", end_offset=1)
+NODES = PROJECT.nodes
+DAILY = dg.DailyPartitionsDefinition(
+    PROJECT.settings.project.start,
+    timezone="UTC",
+    end_date=PROJECT.settings.project.after_end,
+    end_offset=0 if PROJECT.settings.project.end else 1,
+)
 LOG_EVERY_ROWS = 50_000
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.expect import Rule, expectations
 from assets.graph import DAILY, PROJECT, key, node, report_step, run_step, spec
-from flywheel.inspect.facts import flow_facts, reading_facts, record_facts
+from flywheel.inspect.facts import file_facts, flow_facts, reading_facts, record_facts
 
 GROUP = "ingest"
 UNIQUE = Rule(fact="repeated_ids", maximum=0, description="No id stands twice.")
@@ -51,6 +51,18 @@ conversations = node(
 )
 
 checks = [
+    expectations(
+        "log_files",
+        lambda _: file_facts(PROJECT.tables),
+        {
+            "every_file_can_be_read": Rule(
+                fact="problems",
+                maximum=0,
+                blocking=False,
+                description="No file is unreadable, undated or outside of the project's days.",
+            ),
+        },
+    ),
     expectations(
         "records",
         lambda day: record_facts(PROJECT.tables, "records", day) | reading_facts(PROJECT.tables, str(day)),

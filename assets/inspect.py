@@ -9,7 +9,7 @@ GROUP = "inspect"
 ledger = node(
     "ledger",
     group=GROUP,
-    kinds={"duckdb"},
+    kinds={"polars"},
     description="For every log entry where it went: rejected, dropped, merged or kept, at which stage, why, into what.",
 )
 profile = node(

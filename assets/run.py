@@ -70,6 +70,8 @@ class _Run:
         self.made = 0
 
     def everything(self, *, day: str | None, select: str | None) -> tuple[list[str], int]:
+        from assets.graph import DAILY
+
         chosen = self._chosen(select)
         for phase in range(5):
             plan = self._plan()
@@ -77,6 +79,9 @@ class _Run:
                 raise ConfigError(f"no log file belongs to {day}. There are {', '.join(plan.days) or 'none at all'}.")
             stale = plan.stale(phase, chosen)
             wanted = {each: names for each, names in stale.items() if day is None or each in (day, None)}
+            for future in [each for each in wanted if each is not None and not DAILY.has_partition_key(each)]:
+                self.console.print(f"{future}: has log files but has not begun yet (UTC); it is left for later")
+                del wanted[future]
             self._phase(wanted)
             if phase == 0 and not self._plan().days:
                 urls = ", ".join(self.project.settings.logs.urls)

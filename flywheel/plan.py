@@ -118,9 +118,9 @@ class Plan:
     project: Project
     _lookups: dict[str, Callable[..., int | None]] = field(default_factory=dict, repr=False)
 
-    @functools.cached_property
-    def nodes(self) -> dict[str, Node]:
-        return nodes(self.project.settings)
+    @property
+    def nodes(self) -> "dict[str, Node]":
+        return self.project.nodes
 
     @functools.cached_property
     def days(self) -> list[str]:

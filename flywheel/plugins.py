@@ -80,7 +80,8 @@ class Synthesizer(Protocol):
 class Format(Protocol):
     """Writes records as a trainer reads them. `suffix` is the file's ending: `jsonl` or `parquet`."""
 
-    suffix: str
+    @property
+    def suffix(self) -> str: ...
 
     def render(self, record: "Record") -> dict[str, Any]:
         """One row of the file.

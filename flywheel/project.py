@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from flywheel.settings import Settings, load_settings
 from flywheel.tables import Tables
+
+if TYPE_CHECKING:
+    from flywheel.plan import Node
 
 UNDATED = "undated"
 
@@ -32,19 +36,31 @@ class Project:
         return Tables(self.settings.data, batch_rows=self.settings.engine.batch_rows)
 
     @cached_property
+    def nodes(self) -> "dict[str, Node]":
+        """The nodes of its graph; which plugins are installed is looked up once."""
+        from flywheel.plan import nodes
+
+        return nodes(self.settings)
+
+    @cached_property
     def key(self) -> bytes:
         return self.settings.key()
 
     def find_files(self) -> pl.DataFrame:
-        """The log files as they are now, with the columns of `LOG_FILES`; those without a proper day belong to `UNDATED`.
+        """The log files as they are now, with the columns of `LOG_FILES`.
 
-        A file whose size and time of change are those registered is not read again.
+        Those without a proper day, or with one before `[project] start` or after its `end`, have a `problem` and belong to
+        `UNDATED`, which is never read. A file whose size and time of change are those registered is not hashed again.
         """
         from flywheel.sources.files import find_files
 
+        project = self.settings.project
         known = self.tables.read("log_files") if self.tables.exists("log_files") else None
-        files = find_files(self.settings.logs, root=self.settings.root, start=self.settings.project.start, known=known)
-        return files.with_columns(pl.col("day").fill_null(UNDATED))
+        files = find_files(self.settings.logs, root=self.settings.root, start=project.start, known=known)
+        outside = pl.col("day").is_between(pl.lit(project.start), pl.lit(project.end or "9999-12-31")).not_()
+        files = files.with_columns(problem=pl.when(outside).then(pl.lit("outside_of_project")).otherwise("problem"))
+        undated = pl.col("day").is_null() | (pl.col("problem") == "outside_of_project")
+        return files.with_columns(day=pl.when(undated.fill_null(value=False)).then(pl.lit(UNDATED)).otherwise("day"))
 
     @property
     def sampled_rows(self) -> int | None:

@@ -6,12 +6,12 @@ batches; dialects and synthesizers, which work one conversation at a time, build
 """
 
 import datetime as dt
+import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 import polars as pl
-import pyarrow as pa
 import xxhash
 
 from flywheel.schema import SCHEMA
@@ -27,6 +27,7 @@ __all__ = [
     "Source",
     "ToolCall",
     "Usage",
+    "batch_of_json",
     "derive",
     "digest",
     "empty",
@@ -35,6 +36,7 @@ __all__ = [
     "to_batch",
 ]
 
+_ENCODER = msgspec.json.Encoder()
 DERIVED = ("prompt", "reply", "text", "turns")
 
 
@@ -213,8 +215,28 @@ def digest(*parts: bytes) -> str:
 
 def to_batch(records: Iterable[Record]) -> pl.DataFrame:
     """Records as a batch, in the given order."""
-    rows = [msgspec.to_builtins(record, builtin_types=(dt.datetime,)) for record in records]
-    frame = pl.from_arrow(pa.Table.from_pylist(rows, schema=SCHEMA))
+    return batch_of_json([_ENCODER.encode(record) for record in records])
+
+
+def batch_of_json(rows: list[bytes]) -> pl.DataFrame:
+    """Records as a batch, each given as its JSON (`msgspec.json.encode`), in order.
+
+    Raises:
+        ValueError: a row has other fields or types than a record, or holds an unpaired surrogate.
+    """
+    import pyarrow.json
+
+    if not rows:
+        return empty()
+    text = b"\n".join(rows)
+    table = pyarrow.json.read_json(
+        io.BytesIO(text),
+        read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1),
+        parse_options=pyarrow.json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="error"),
+    )
+    if table.num_rows != len(rows):
+        raise ValueError(f"{len(rows)} records became {table.num_rows} rows")
+    frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
 
@@ -226,7 +248,9 @@ def from_batch(batch: pl.DataFrame) -> list[Record]:
 
 def empty() -> pl.DataFrame:
     """A batch of no rows."""
-    return to_batch(())
+    frame = pl.from_arrow(SCHEMA.empty_table())
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def derive(batch: pl.DataFrame) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """`flywheel.toml`: read once, validated, with errors that name the key."""
 
+import datetime as dt
 import os
 import secrets
 import tomllib
@@ -12,6 +13,7 @@ from msgspec import Meta
 from flywheel.errors import ConfigError
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
+Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -20,11 +22,20 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ProjectSection(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[project]`. `data` is the URL or folder of the tables and sets, relative to the file; `start` the first day."""
+    """`[project]`. `data` is the URL or folder of the tables and sets, relative to the file.
+
+    `start` is the first day that logs can have, `end` the last one, for an archive that gets no more; today without it.
+    """
 
     name: Name = "flywheel"
     data: str = "data"
-    start: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] = "2020-01-01"
+    start: Day = "2020-01-01"
+    end: Day | None = None
+
+    @property
+    def after_end(self) -> str | None:
+        """The day after `end`, or None."""
+        return None if self.end is None else (dt.date.fromisoformat(self.end) + dt.timedelta(days=1)).isoformat()
 
 
 class Logs(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

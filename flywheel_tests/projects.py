@@ -12,6 +12,11 @@ from flywheel.steps import make
 TOPICS = ("router", "invoice", "laptop", "headset", "printer", "tablet", "camera", "speaker", "monitor", "keyboard")
 
 
+def call_id(number: int) -> str:
+    """The id that `call` gives its response."""
+    return f"chatcmpl-{number:020d}"
+
+
 def call(number: int, *, prompt: str | None = None, reply: str | None = None, **extra: Any) -> dict[str, Any]:
     """One logged OpenAI chat call; different numbers give different conversations with ids of their own."""
     topic = TOPICS[number % len(TOPICS)]
@@ -23,7 +28,7 @@ def call(number: int, *, prompt: str | None = None, reply: str | None = None, **
         "timestamp": 1772400000 + number,
         "request": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": said}]},
         "response": {
-            "id": f"chatcmpl-{number}",
+            "id": call_id(number),
             "object": "chat.completion",
             "created": 1772400000 + number,
             "model": "gpt-4o-mini",

@@ -1,4 +1,6 @@
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -7,7 +9,7 @@ from flywheel.inspect.facts import duplicate_facts, flow_facts
 from flywheel.inspect.ledger import ledger_facts
 from flywheel.plan import Plan, nodes
 from flywheel.project import Project
-from flywheel_tests.projects import call, make_all, write_log, write_project
+from flywheel_tests.projects import call, call_id, make_all, write_log, write_project
 
 DAYS = {"2026-03-02": [call(n) for n in range(12)], "2026-03-03": [call(n) for n in range(12, 20)]}
 
@@ -57,7 +59,7 @@ def test_a_changed_filter_makes_its_verdicts_again_and_what_depends_on_them(proj
     toml = '[[filters]]\nuse = "empty_reply"\n\n[[filters]]\nuse = "length"\n'
     make_all(write_project(project.settings.root, toml=toml))
 
-    changed = write_project(project.settings.root, toml=toml + "min_reply_words = 1\n")
+    changed = write_project(project.settings.root, toml=toml + "minimum = 1\n")
     made = {name for name, _ in make_all(changed)}
 
     assert "verdicts/length" in made
@@ -84,7 +86,7 @@ def test_the_order_in_which_days_arrive_does_not_matter(tmp_path: Path) -> None:
         results.append(chats(project))
         assert duplicate_facts(project.tables, "mixture/chat") == {"remaining": 0}
 
-    assert results == [["chatcmpl-1"], ["chatcmpl-1"]]
+    assert results == [[call_id(1)], [call_id(1)]]
 
 
 def test_the_same_logs_give_the_same_rows_in_the_same_order(project: Project, tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_the_same_logs_give_the_same_rows_in_the_same_order(project: Project, tm
 
 
 def test_every_line_ends_in_the_ledger_once(tmp_path: Path) -> None:
-    lines = [
+    lines: list[dict[str, Any] | str] = [
         call(1),
         "",
         '{"cut": ',
@@ -121,7 +123,7 @@ def test_every_line_ends_in_the_ledger_once(tmp_path: Path) -> None:
 def test_rows_in_equal_rows_kept_and_left_at_every_daily_stage(project: Project) -> None:
     stages = ("records", "conversations", "cleaned", "scrubbed", "curated")
     for day in DAYS:
-        for source, target in zip(stages, stages[1:], strict=False):
+        for source, target in pairwise(stages):
             assert flow_facts(project.tables, source, target, day) == {"unaccounted": 0}
 
 

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from flywheel.records import SCHEMA, Record, from_batch, text_message, to_batch
+from flywheel.schema import column
 from flywheel.tables import Tables
 
 NUMBERS = pa.schema([("n", pa.int64())])
@@ -86,7 +87,7 @@ def test_many_partitions_are_replaced_in_one_commit(tmp_path: Path) -> None:
 def test_a_table_may_change_its_columns_when_it_is_replaced_whole(tmp_path: Path) -> None:
     tables = Tables(str(tmp_path))
     tables.write("t", numbers(1), schema=NUMBERS, fingerprint=1)
-    wider = pa.schema([("n", pa.int64()), ("m", pa.string())])
+    wider = pa.schema([column("n", pa.int64(), ""), column("m", pa.string(), "")])
     tables.write("t", pl.DataFrame({"n": [2], "m": ["x"]}), schema=wider, fingerprint=2)
 
     assert tables.read("t").to_dicts() == [{"n": 2, "m": "x"}]

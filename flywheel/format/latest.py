@@ -9,17 +9,17 @@ from flywheel.project import Project
 
 
 class SetProblem(NamedTuple):
-    """What is wrong with a file of a set: a slug, `error` or `warning`, the first line it was found on, on how many."""
+    """What is wrong with a file of a set: a slug, `error` or `warning`, the first line it was found on, on how many lines."""
 
     file: str
     reason: str
     level: str
     line: int
-    count: int
+    times: int
 
     def __str__(self) -> str:
         where = f"line {self.line}" if self.line else "the file"
-        return f"{self.level}: {self.file}, {where}: {self.reason}" + (f" ({self.count} times)" if self.count > 1 else "")
+        return f"{self.level}: {self.file}, {where}: {self.reason}" + (f" ({self.times} times)" if self.times > 1 else "")
 
 
 def latest_export(project: Project, name: str) -> Path | None:

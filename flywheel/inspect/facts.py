@@ -33,6 +33,17 @@ def record_facts(tables: Tables, table: str, day: str | None = None) -> dict[str
     return {name: float(value) for name, value in row.items()}
 
 
+def file_facts(tables: Tables) -> dict[str, float]:
+    """`files`, and `problems`: files that cannot be read or whose day is none of the project's, so that nothing was read."""
+    row = (
+        tables.scan("log_files")
+        .select(files=pl.len(), problems=pl.col("problem").is_not_null().sum())
+        .collect()
+        .row(0, named=True)
+    )
+    return {name: float(value) for name, value in row.items()}
+
+
 def reading_facts(tables: Tables, day: str) -> dict[str, float]:
     """Facts of one day's reading: `lines`, `unaccounted` = lines - accepted - rejected - blank, and the share rejected."""
     row = (

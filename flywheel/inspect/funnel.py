@@ -1,7 +1,7 @@
 """Where rows went: how many entered each stage, stayed, were dropped or merged, and why; the sums are checked."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -75,6 +75,20 @@ def drop_reasons(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame({"reason": list(counts), "count": list(counts.values())}, schema={"reason": pl.String, "count": pl.Int64})
 
 
+def compact(frame: pl.DataFrame, *, reasons: int | None = None) -> pl.DataFrame:
+    """The funnel with one text column `reasons` in the place of the many: `near 50, refusal 48`, most frequent first."""
+    told = [_told(row, reasons) for row in frame.iter_rows(named=True)]
+    return frame.select(_FIXED).with_columns(reasons=pl.Series(told, dtype=pl.String))
+
+
+def _told(row: dict[str, Any], most: int | None) -> str:
+    top = sorted((name for name in row if name.startswith(_REASON) and row[name]), key=lambda name: -row[name])
+    shown = [f"{name.removeprefix(_REASON)} {row[name]:,}" for name in top[:most]]
+    if most is not None and len(top) > most:
+        shown.append(f"{len(top) - most} more")
+    return ", ".join(shown)
+
+
 def funnel_table(frame: pl.DataFrame, *, title: str | None = None, reasons: int = 3) -> "Table":
     """The funnel for a terminal: counts, the share kept, and each stage's `reasons` most frequent reasons."""
     from rich.table import Table
@@ -84,13 +98,8 @@ def funnel_table(frame: pl.DataFrame, *, title: str | None = None, reasons: int 
     for name in ("in", "kept", "", "dropped", "merged"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("mostly", overflow="fold")
-    named = [name for name in frame.columns if name.startswith(_REASON)]
     for row in frame.iter_rows(named=True):
         share = f"{row['kept'] / row['rows_in']:.1%}" if row["rows_in"] else "-"
-        top = sorted((name for name in named if row[name]), key=lambda name: -row[name])
-        shown = [f"{name.removeprefix(_REASON)} {row[name]:,}" for name in top[:reasons]]
-        if len(top) > reasons:
-            shown.append(f"{len(top) - reasons} more")
         counts = [f"{row[name]:,}" if row[name] else "·" for name in ("dropped", "merged")]
-        table.add_row(row["stage"], f"{row['rows_in']:,}", f"{row['kept']:,}", share, *counts, ", ".join(shown))
+        table.add_row(row["stage"], f"{row['rows_in']:,}", f"{row['kept']:,}", share, *counts, _told(row, reasons))
     return table

@@ -1,7 +1,6 @@
 """One day's log files -> batches of records, and for every line where it went."""
 
 import hmac
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -256,35 +255,16 @@ class Reading:
     def _store(self) -> pl.DataFrame:
         """The waiting records as a batch. One that Arrow refuses is dropped, alone."""
         try:
-            return _batch([row.json for row in self._waiting])
+            return schema.batch_of_json([row.json for row in self._waiting])
         except Exception:  # found below, record by record
             batches = [schema.empty()]
         for row in self._waiting:
             try:
-                batches.append(_batch([row.json]))
+                batches.append(schema.batch_of_json([row.json]))
             except Exception:  # the exit says so; the error's text could hold the record's
                 row.counts.dropped += 1
                 self._exits.append(_Exit(row.id, "cannot_be_stored", False, row.counts.file, row.offset))
         return pl.concat(batches)
-
-
-def _batch(rows: list[bytes]) -> pl.DataFrame:
-    """What `to_batch` makes of the same records, five times as fast."""
-    import pyarrow.json
-
-    if not rows:
-        return schema.empty()
-    text = b"\n".join(rows)
-    table = pyarrow.json.read_json(
-        io.BytesIO(text),
-        read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1),
-        parse_options=pyarrow.json.ParseOptions(explicit_schema=schema.SCHEMA, unexpected_field_behavior="error"),
-    )
-    if table.num_rows != len(rows):
-        raise ValueError(f"{len(rows)} records became {table.num_rows} rows")
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
 def _encode(record: Record) -> bytes:

@@ -74,8 +74,12 @@ def mixture(project: Project, name: str, fingerprint: int) -> Made:
 
     def outcomes() -> Iterator[tuple[int, Outcome]]:
         for source, wanted in taken.items():
+            left = wanted
             for batch, repeated in _source(project, source):
-                kept = batch.join(wanted, on="id", how="semi", maintain_order="left")
+                kept = batch.join(left, on="id", how="semi", maintain_order="left").unique(
+                    "id", keep="first", maintain_order=True
+                )
+                left = left.join(kept, on="id", how="anti")
                 yield batch.height + repeated.height, Outcome(kept, repeated)
         yield 0, Outcome(empty(), chosen.exits)
 

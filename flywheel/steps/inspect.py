@@ -29,7 +29,7 @@ SAMPLE = 20_000
 
 def ledger(project: Project, _: str, fingerprint: int) -> Made:
     """Where every log entry went."""
-    from flywheel.inspect.funnel import drop_reasons, funnel
+    from flywheel.inspect.funnel import compact, drop_reasons, funnel
     from flywheel.inspect.ledger import LEDGER, build_ledger, flows
     from flywheel.inspect.plots import funnel_chart, reasons_chart
 
@@ -37,7 +37,11 @@ def ledger(project: Project, _: str, fingerprint: int) -> Made:
     written = project.tables.write("ledger", rows, schema=LEDGER, fingerprint=fingerprint)
     stages = funnel(flows(project.tables, project.settings))
     fates = dict(rows.group_by("fate").len().sort("fate").iter_rows())
-    shown = {"funnel": stages, "funnel_chart": funnel_chart(stages), "reasons_chart": reasons_chart(drop_reasons(stages))}
+    shown = {
+        "funnel": compact(stages),
+        "funnel_chart": funnel_chart(stages),
+        "reasons_chart": reasons_chart(drop_reasons(stages)),
+    }
     return Made("ledger", rows.height, written.rows, written.version, extra=fates | shown)
 
 
