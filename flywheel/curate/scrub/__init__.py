@@ -34,7 +34,9 @@ def scrub(records: pl.DataFrame, *, settings: Scrub, key: bytes, budget: int = 2
     about other conversations. A session id that holds personal data, and whoever gave feedback, become keyed HMACs instead,
     because they link records. Not searched: `data:` URLs, images, text that is encoded (base64, percent, HTML entities).
 
-    This lowers risk; it does not anonymise. `ner = "rules"` overlooks about a quarter of the characters of names and a third
+    Under `ner = "none"` fields that say that they hold a name (`"first_name": ...`) are still masked, running text is not.
+
+    This lowers risk; it does not anonymise. `ner = "rules"` overlooks about a quarter of the characters of names and a fifth
     of addresses (`make bench-pii` prints the figures), and knows Latin script only.
 
     Args:

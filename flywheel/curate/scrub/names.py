@@ -9,6 +9,10 @@ from flywheel.curate.scrub.letters import CAPITALISED, UPPER
 from flywheel.curate.scrub.spans import NAME, Span
 
 _WORD = re.compile(rf"(?<![\w@#/\\.])(?<!\w['’-]){CAPITALISED}")
+_CONTRACTION = re.compile(
+    r"['’](?:m|ve|ll|d|re|t)\Z|\A(?:[Ii]t|[Hh]e|[Ss]he|[Tt]hat|[Ww]hat|[Ww]ho|[Ll]et|[Tt]here|[Hh]ere)['’]s\Z"
+)
+_PARTICLES_BEFORE = re.compile(r"(?:\b(?:de|da|del|della|van|von|der|den|ter|la|le|bin|ibn|al|el|dos|das) )+\Z")
 _PARTICLE = re.compile(r" (?:(?:de|da|di|du|del|della|van|von|der|den|ter|la|le|bin|ibn|al|el|dos|das|af|zu|y) ){1,2}")
 _TITLE = (
     r"(?:Mrs?|Ms|Mx|Miss|Dr|Prof(?:essor)?|Doctor|Sir|Madam|Lady|Lord|Captain|Capt|Sgt|Sergeant|Judge|Senator|Rev|Herrn?|Frau|"
@@ -59,6 +63,8 @@ def _runs(text: str) -> Iterator[list[Word]]:
     """Capitalised words that stand side by side, at most a particle or an initial's full stop between them."""
     run: list[Word] = []
     for match in _WORD.finditer(text):
+        if _CONTRACTION.search(match[0]):
+            continue
         word = match[0][:-2] if match[0].endswith(("'s", "’s")) else match[0]
         joined = False
         if run:
@@ -87,7 +93,7 @@ def _name_length(text: str, run: list[Word], at: int, lists: Gazetteer) -> int:
     """How many words of the run, from `at` on, are a person's name; 0 for none."""
     word = run[at]
     before = text[max(0, word.start - 40) : word.start]
-    if _STRONG.search(before):
+    if _STRONG.search(_PARTICLES_BEFORE.sub("", before)):
         length = 0
         while at + length < len(run) and length < _MAXIMUM_WORDS and _may_be_name(run[at + length], lists, length > 0):
             length += 1
