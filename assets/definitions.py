@@ -20,6 +20,7 @@ defs = dg.Definitions(
         curate.verdicts,
         curate.curated,
         synthesize.splits,
+        *synthesize.synthetic,
         *mix.mixtures,
         *format.training_sets,
         inspect.ledger,

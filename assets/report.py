@@ -13,7 +13,7 @@ from flywheel.plan import Node
 from flywheel.project import Project
 from flywheel.schema import SCHEMA
 
-PREVIEWED = ("scrubbed", "curated", "mixture")
+PREVIEWED = ("scrubbed", "curated", "synthetic", "verified", "mixture")
 PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 200
 _UPSTREAM = {
@@ -40,7 +40,7 @@ def metadata(project: Project, node: Node, made: Made, day: str | None) -> dict[
     for name, value in made.extra.items():
         shown[name] = _value(value)
     kind = node.name.partition("/")[0]
-    if kind in ("records", *_UPSTREAM, "mixture"):
+    if kind in ("records", *_UPSTREAM, "synthetic", "verified", "mixture"):
         shown["dagster/column_schema"] = column_schema(SCHEMA)
         if lineage := column_lineage(node):
             shown["dagster/column_lineage"] = lineage

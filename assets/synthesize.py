@@ -13,6 +13,25 @@ splits = node(
     description="Train, validation and test, by family: records linked by ancestry, session or duplication stay together.",
 )
 
+synthetic = [
+    node(
+        f"synthetic/{entry.name}",
+        group=GROUP,
+        kinds={"openai"} if PROJECT.settings.model else {"python"},
+        description=f"What the synthesizer `{entry.use}` makes of train records: children with their lineage, yield and cost.",
+    )
+    for entry in PROJECT.settings.synthesize
+]
+if synthetic:
+    synthetic.append(
+        node(
+            "verified",
+            group=GROUP,
+            kinds={"polars"},
+            description="Synthetic records that hold every rule: whole, callable, new, of sane length. No other reaches a mixture.",
+        )
+    )
+
 checks = [
     expectations(
         "splits",

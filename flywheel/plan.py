@@ -55,6 +55,7 @@ class Node:
 def nodes(settings: Settings) -> dict[str, Node]:
     """Every node of a project, in an order in which each comes after its inputs."""
     verdicts = tuple(f"verdicts/{plugged.name}" for plugged in settings.filters)
+    synthetic = tuple(f"synthetic/{plugged.name}" for plugged in settings.synthesize)
     mixtures = tuple(f"mixture/{mix.name}" for mix in settings.mix)
     sets = tuple(f"training_set/{chosen.name}" for chosen in settings.sets)
     logs = msgspec.structs.asdict(settings.logs) | {"start": settings.project.start, "sample": settings.sample}
@@ -75,8 +76,14 @@ def nodes(settings: Settings) -> dict[str, Node]:
     add(2, "duplicates", ["signatures", *verdicts], settings.dedup.similarity)
     add(3, "curated", ["scrubbed", *verdicts, "duplicates"], "", daily=True)
     add(4, "splits", ["curated", "duplicates"], settings.splits)
+    for name, plugged in zip(synthetic, settings.synthesize, strict=True):
+        version = (_plugin_version("synthesizer", plugged), plugged.limit, settings.model)
+        add(4, name, ["curated", "splits", "duplicates"], version)
+    if synthetic:
+        add(4, "verified", [*synthetic, "curated"], "")
     for name, mix in zip(mixtures, settings.mix, strict=True):
-        add(4, name, ["curated", "splits", "duplicates"], mix)
+        verified = ["verified"] if set(mix.take) - {"curated"} else []
+        add(4, name, ["curated", "splits", "duplicates", *verified], mix)
     for name, chosen in zip(sets, settings.sets, strict=True):
         add(4, name, [f"mixture/{chosen.mix}"], (chosen, _format_version(chosen.format)))
     add(4, "ledger", ["records", "curated", *mixtures, *sets], "")

@@ -12,6 +12,7 @@ from flywheel.tables import Tables
 
 if TYPE_CHECKING:
     from flywheel.plan import Node
+    from flywheel.synthesize.model import OpenAIModel
 
 UNDATED = "undated"
 
@@ -45,6 +46,18 @@ class Project:
     @cached_property
     def key(self) -> bytes:
         return self.settings.key()
+
+    @cached_property
+    def model(self) -> "OpenAIModel | None":
+        """The configured model with its cache of answers, shared by every node of this process; None without `[model]`."""
+        if self.settings.model is None:
+            return None
+        from flywheel.synthesize.cache import Answers
+        from flywheel.synthesize.model import OpenAIModel
+
+        home = self.settings.root / ".flywheel" if "://" in self.settings.data else Path(self.settings.data)
+        home.mkdir(parents=True, exist_ok=True)
+        return OpenAIModel(self.settings.model, answers=Answers(home / "answers.sqlite", self.key))
 
     def find_files(self) -> pl.DataFrame:
         """The log files as they are now, with the columns of `LOG_FILES`.

@@ -170,17 +170,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     ) -> "Record":
         """A synthetic record made from this one.
 
-        `prompt` replaces the text of the last user message, `reply` that of the final assistant message (appended when
-        there is none); `messages` replaces the whole conversation first. The child inherits licences, tags, user, app and
-        split, counts one generation more, and its id follows from its parent and its content, so the same child made
-        twice is one record. Source, model, candidates, feedback and usage belong to the parent alone.
+        `prompt` replaces the text of the last user message, whose images and files stay; `reply` that of the final assistant
+        message (appended when there is none); `messages` replaces the whole conversation first. The child inherits licences,
+        tags, user, app and split, counts one generation more, and its id follows from its parent and its content, so the same
+        child made twice is one record. Source, model, candidates, feedback and usage belong to the parent alone.
         """
         turns = list(self.messages if messages is None else messages)
         if prompt is not None:
             last = max((i for i, m in enumerate(turns) if m.role == "user"), default=None)
             if last is None:
                 raise ValueError(f"record {self.id} has no user message whose prompt could be replaced")
-            turns[last] = msgspec.structs.replace(turns[last], content=(Part(text=prompt),))
+            others = tuple(part for part in turns[last].content if part.type != "text")
+            turns[last] = msgspec.structs.replace(turns[last], content=(Part(text=prompt), *others))
         if reply is not None:
             answer = text_message("assistant", reply)
             if turns and turns[-1].role == "assistant":

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from flywheel.errors import ConfigError
+from flywheel.synthesize.model_settings import ModelSettings
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
@@ -99,6 +100,14 @@ class Plugged(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
 
 
+class Synthesis(Plugged, frozen=True, kw_only=True):
+    """One `[[synthesize]]`: a synthesizer over at most `limit` train seeds of `seeds`, `concurrency` of them at once."""
+
+    seeds: str = "curated"
+    limit: Annotated[int, Meta(ge=1)] | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=1000)] = 16
+
+
 class Mix(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `[[mix]]`. `take` gives, for `curated` and each `synthetic/NAME`, the share of its rows to take."""
 
@@ -137,6 +146,7 @@ class _File(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mix: list[Mix] = msgspec.field(default_factory=lambda: [Mix(name="chat")])
     sets: list[Set] = msgspec.field(default_factory=lambda: [Set(name="chat", format="openai_chat")])
     engine: Engine = Engine()
+    model: ModelSettings | None = None
 
 
 DEFAULT_FILTERS = (
@@ -165,10 +175,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dedup: Dedup
     splits: Splits
     filters: tuple[Plugged, ...]
-    synthesize: tuple[Plugged, ...]
+    synthesize: tuple[Synthesis, ...]
     mix: tuple[Mix, ...]
     sets: tuple[Set, ...]
     engine: Engine
+    model: ModelSettings | None = None
     sample: int | None = None
 
     @property
@@ -223,10 +234,11 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
         dedup=file.dedup,
         splits=file.splits,
         filters=_plugged(path, "filters", filters),
-        synthesize=_plugged(path, "synthesize", file.synthesize),
+        synthesize=tuple(_synthesis(path, entry) for entry in _plugged(path, "synthesize", file.synthesize)),
         mix=tuple(file.mix),
         sets=tuple(file.sets),
         engine=file.engine,
+        model=file.model,
         sample=sample,
     )
     _check_names(settings)
@@ -247,6 +259,19 @@ def _plugged(path: Path, section: str, entries: list[dict[str, Any]]) -> tuple[P
             raise ConfigError(f"{where}: `name` must be lower-case letters, digits and underscores, not {name!r}.") from None
         plugged.append(Plugged(use=entry["use"], name=name, settings=rest))
     return tuple(plugged)
+
+
+def _synthesis(path: Path, entry: Plugged) -> Synthesis:
+    own = {key: entry.settings[key] for key in ("seeds", "limit", "concurrency") if key in entry.settings}
+    rest = {key: value for key, value in entry.settings.items() if key not in own}
+    try:
+        fields: dict[str, Any] = {"use": entry.use, "name": entry.name, "settings": rest, **own}
+        made = msgspec.convert(fields, Synthesis)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: [[synthesize]] {entry.name}: {error}.") from None
+    if made.seeds != "curated":
+        raise ConfigError(f"{path}: [[synthesize]] {entry.name}: seeds = {made.seeds!r}; there is curated.")
+    return made
 
 
 def _check_names(settings: Settings) -> None:

@@ -36,6 +36,18 @@ def test_a_write_replaces_its_partition_and_no_other(tmp_path: Path) -> None:
     assert [batch["n"].to_list() for batch in tables.batches("t")] == [[4], [3]]
 
 
+@pytest.mark.parametrize("value", ["mixture/chat", "50 %", "a=b", "ümlaut", "it's", "..", "a%2Fb"])
+def test_a_partition_value_may_hold_any_character(tmp_path: Path, value: str) -> None:
+    tables = Tables(str(tmp_path))
+    tables.write("t", numbers(1), schema=NUMBERS, fingerprint=1, stage=value)
+    tables.write("t", numbers(2), schema=NUMBERS, fingerprint=2, stage=value)
+    tables.write("t", numbers(3), schema=NUMBERS, fingerprint=3, stage="other")
+
+    assert tables.read("t", stage=value)["n"].to_list() == [2]
+    assert [batch["n"].to_list() for batch in tables.batches("t", stage=value)] == [[2]]
+    assert tables.rows("t", stage=value) == 1
+
+
 def test_an_empty_partition_is_written_and_has_a_fingerprint(tmp_path: Path) -> None:
     tables = Tables(str(tmp_path))
     tables.write("t", numbers(), schema=NUMBERS, fingerprint=5, day="a")

@@ -103,6 +103,8 @@ def _flows(tables: Tables, settings: Settings) -> Iterator[Flow | None]:
     yield _reading(tables)
     for source, target in pairwise(DAILY_STAGES):
         yield _flow(tables, target, [source])
+    if settings.synthesize:
+        yield _flow(tables, "verified", [f"synthetic/{entry.name}" for entry in settings.synthesize])
     for mix in settings.mix:
         yield _flow(tables, f"mixture/{mix.name}", list(mix.take))
     for chosen in settings.sets:
@@ -134,9 +136,17 @@ def _flow(tables: Tables, stage: str, sources: Sequence[str]) -> Flow | None:
         kept = tables.rows(stage)
     else:
         return None
-    rows_in = sum(tables.rows(source) for source in sources)
+    rows_in = sum(_available(tables, source, stage) for source in sources)
     left = tables.read("exits", stage=stage) if tables.exists("exits") else no_exits()
     return Flow(stage, rows_in, kept, left.select(no_exits().columns))
+
+
+def _available(tables: Tables, source: str, stage: str) -> int:
+    """Rows that a stage takes in from a source; a mixture sees only the verified ones of a synthesizer."""
+    if not (source.startswith("synthetic/") and stage.startswith("mixture/")):
+        return tables.rows(source)
+    own = pl.col("origin") == source.replace("/", ":")
+    return int(tables.scan("verified").filter(own).select(pl.len()).collect().item())
 
 
 def ledger_facts(tables: Tables, settings: Settings) -> dict[str, float]:

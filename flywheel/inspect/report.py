@@ -30,9 +30,11 @@ def example_rows(project: Project, count: int) -> Iterator[str]:
     rows = project.tables.rows(mixture)
     if not rows:
         return
-    every = max(1, rows // (count + 1))
-    chosen = project.tables.scan(mixture).gather_every(every, offset=every // 2).head(count).collect()
-    for row in derive(chosen).select("id", "origin", "turns", "prompt", "reply").iter_rows(named=True):
+    every = max(1, rows // (20 * count))
+    drawn = derive(project.tables.scan(mixture).gather_every(every).collect())
+    telling = drawn.filter(pl.col("prompt").str.len_chars() > 40, pl.col("reply").str.len_chars() > 80)
+    spaced = telling.gather_every(max(1, telling.height // count)).head(count)
+    for row in spaced.select("id", "origin", "turns", "prompt", "reply").iter_rows(named=True):
         yield f"{row['id']}  {row['origin']}, {row['turns']} turn{'s' if row['turns'] != 1 else ''}"
         yield f"  user: {_short(row['prompt'])}"
         yield f"  assistant: {_short(row['reply'])}"

@@ -23,6 +23,8 @@ _OF_ALL_DAYS: dict[str, Callable[[Project, str, int], Made]] = {
     "log_files": ingest.log_files,
     "duplicates": curate.duplicates,
     "splits": build.splits,
+    "synthetic": build.synthetic,
+    "verified": build.verified,
     "mixture": build.mixture,
     "training_set": build.training_set,
     "ledger": inspect.ledger,

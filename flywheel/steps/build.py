@@ -1,5 +1,6 @@
 """Curated records to training sets: split, mixed, exported."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,13 +44,60 @@ def splits(project: Project, _: str, fingerprint: int) -> Made:
     return Made("splits", curated.height, written.rows, written.version, extra=shares | families)
 
 
-def _source(project: Project, source: str) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """The rows that a mixture may take from a source, with their split, and exits of those that repeat another.
+def synthetic(project: Project, name: str, fingerprint: int) -> Made:
+    """Let one synthesizer make children of the train records."""
+    from flywheel.synthesize.driver import synthesize
+
+    entry = next(entry for entry in project.settings.synthesize if entry.name == name)
+    made = synthesize(
+        (batch for batch, _ in source_rows(project, entry.seeds)),
+        plugins.build("synthesizer", entry.use, entry.settings),
+        name=name,
+        model=project.model,
+        concurrency=entry.concurrency,
+        limit=entry.limit,
+        version=plugins.code_version("synthesizer", entry.use, entry.settings),
+    )
+    table = f"synthetic/{name}"
+
+    def refused() -> None:
+        file_exits(project.tables, table, made.child_exits, fingerprint=fingerprint)
+
+    written = project.tables.write(table, made, schema=SCHEMA, fingerprint=fingerprint, before_commit=refused)
+    reasons = {("dropped", reason): count for reason, count in made.child_exits.group_by("reason").len().iter_rows()}
+    seeds = {
+        "seeds": made.seeds,
+        "seeds_used": made.made,
+        "seeds_left": dict(made.seed_exits.group_by("reason").len().iter_rows()),
+    }
+    return Made(table, made.children, written.rows, written.version, reasons, seeds | dataclasses.asdict(made.cost))
+
+
+def verified(project: Project, _: str, fingerprint: int) -> Made:
+    """Keep the synthetic records that hold every rule; nothing else reaches a mixture."""
+    from flywheel.synthesize.verify import verify
+
+    seen: dict[str, str] = {}
+
+    def outcomes() -> Iterator[tuple[int, Outcome]]:
+        for entry in project.settings.synthesize:
+            for batch in project.tables.batches(f"synthetic/{entry.name}"):
+                parents = batch.select(pl.col("parents").explode().unique().implode()).item()
+                seeds = project.tables.scan("curated").filter(pl.col("id").is_in(parents)).select(SCHEMA.names).collect()
+                yield batch.height, verify(batch.select(SCHEMA.names), seeds, seen=seen)
+
+    return write_stage(project.tables, "verified", outcomes(), fingerprint=fingerprint)
+
+
+def source_rows(project: Project, source: str) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The rows that may be taken from `curated` or `synthetic/NAME`, with their split, and exits of those that repeat another.
 
     `curated` used the duplicates of its time; a later day may have brought an older copy since, so they are applied again.
     """
     if source != "curated":
-        yield from ((batch.select(SCHEMA.names), no_exits()) for batch in project.tables.batches(source))
+        for batch in project.tables.batches("verified"):
+            own = batch.filter(pl.col("origin") == source.replace("/", ":"))
+            yield own.select(SCHEMA.names), no_exits()
         return
     splits = project.tables.read("splits").select("id", "day", assigned="split")
     duplicates = project.tables.read("duplicates").unique(["id", "day"], keep="first")
@@ -68,14 +116,14 @@ def mixture(project: Project, name: str, fingerprint: int) -> Made:
     settings = next(mix for mix in project.settings.mix if mix.name == name)
     keys: dict[str, list[pl.DataFrame]] = {source: [] for source in settings.take}
     for source in keys:
-        keys[source] += [batch.select("id", "created_at", "split") for batch, _ in _source(project, source)]
+        keys[source] += [batch.select("id", "created_at", "split") for batch, _ in source_rows(project, source)]
     chosen = choose({source: pl.concat(frames) if frames else _KEYS for source, frames in keys.items()}, settings=settings)
     taken = {source: chosen.kept.filter(pl.col("source") == source).select("id") for source in keys}
 
     def outcomes() -> Iterator[tuple[int, Outcome]]:
         for source, wanted in taken.items():
             left = wanted
-            for batch, repeated in _source(project, source):
+            for batch, repeated in source_rows(project, source):
                 kept = batch.join(left, on="id", how="semi", maintain_order="left").unique(
                     "id", keep="first", maintain_order=True
                 )

@@ -77,7 +77,7 @@ def duplicates(project: Project, _: str, fingerprint: int) -> Made:
 
     days = project.tables.partitions("log_files")
     unwanted = project.tables.scan("verdicts").filter(~pl.col("keep")).select("id", "day").unique()
-    signatures = project.tables.scan("signatures").join(unwanted, on=["id", "day"], how="anti").collect()
+    signatures = project.tables.scan("signatures").join(unwanted, on=["id", "day"], how="anti")
     duplicates = find_duplicates(signatures, similarity=project.settings.dedup.similarity)
     frames = {day: duplicates.filter(pl.col("day") == day).sort("id", "kept") for day in duplicates["day"].unique().sort()}
     fingerprints = content_fingerprints(duplicates, days) | {MARKER: fingerprint}
@@ -85,7 +85,7 @@ def duplicates(project: Project, _: str, fingerprint: int) -> Made:
         "duplicates", frames, schema=without_column(DUPLICATES, "day"), fingerprints=fingerprints
     )
     reasons = dict(duplicates.group_by("reason").len().sort("reason").iter_rows())
-    return Made("duplicates", signatures.height, written.rows, written.version, extra=reasons)
+    return Made("duplicates", project.tables.rows("signatures"), written.rows, written.version, extra=reasons)
 
 
 def curated(project: Project, _: str, day: str, fingerprint: int) -> Made:
