@@ -28,7 +28,7 @@ if synthetic:
             "verified",
             group=GROUP,
             kinds={"polars"},
-            description="Synthetic records that hold every rule: whole, callable, new, of sane length. No other reaches a mixture.",
+            description="Synthetic records that hold every rule: whole, callable, new, of sane length. No others are mixed.",
         )
     )
 

@@ -262,7 +262,7 @@ def _plugged(path: Path, section: str, entries: list[dict[str, Any]]) -> tuple[P
 
 
 def _synthesis(path: Path, entry: Plugged) -> Synthesis:
-    own = {key: entry.settings[key] for key in ("seeds", "limit", "concurrency") if key in entry.settings}
+    own: dict[str, Any] = {key: entry.settings[key] for key in ("seeds", "limit", "concurrency") if key in entry.settings}
     rest = {key: value for key, value in entry.settings.items() if key not in own}
     try:
         fields: dict[str, Any] = {"use": entry.use, "name": entry.name, "settings": rest, **own}
