@@ -13,7 +13,7 @@ from flywheel.records import Feedback, Record
 from flywheel.sources.anything import read_anything
 from flywheel.sources.chat import tool_schemas, usage
 from flywheel.sources.envelope import labels, to_record
-from flywheel.sources.feedback import feedback_entry
+from flywheel.sources.feedback import feedback_entries
 from flywheel.sources.values import decoded, first, has_keys, items, mapping, moment, scalar, string
 
 __all__ = ["Langfuse"]
@@ -125,7 +125,7 @@ def _target(score: Any) -> Any:
 
 
 def _scores(listed: Any) -> list[Feedback]:
-    return [given for one in items(decoded(listed)) if (given := feedback_entry(mapping(one), "score"))]
+    return [given for one in items(decoded(listed)) for given in feedback_entries(mapping(one), "score")]
 
 
 def _tools(observation: dict[str, Any], metadata: dict[str, Any]) -> tuple[str, ...]:

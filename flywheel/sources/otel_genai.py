@@ -11,7 +11,7 @@ from flywheel.errors import Rejected
 from flywheel.records import Feedback, Record
 from flywheel.sources.chat import Exchange, usage
 from flywheel.sources.envelope import labels, to_record
-from flywheel.sources.feedback import feedback_entry
+from flywheel.sources.feedback import feedback_entries
 from flywheel.sources.otel_names import READERS
 from flywheel.sources.otel_spans import Span, find_spans, rows
 from flywheel.sources.values import decoded, first, has_keys, mapping, moment, scalar, string
@@ -133,5 +133,4 @@ def _feedback(span: Span) -> Iterator[Feedback]:
             yield Feedback(name=name, value=value, comment=string(told.get("explanation")), at=None)
     for prefix in ("annotations", "evaluations"):
         for row in rows(span.attributes, prefix):
-            if given := feedback_entry(mapping(row.get(prefix.removesuffix("s")))):
-                yield given
+            yield from feedback_entries(mapping(row.get(prefix.removesuffix("s"))))

@@ -47,6 +47,7 @@ READS = pa.schema(
 _ENCODER = msgspec.json.Encoder()
 _BATCH_BYTES = 64 << 20
 _USERS = 100_000
+_NOBODY = {"annotation", "api", "app", "auto", "code", "eval", "evaluator", "human", "llm", "model", "sdk", "user", "web"}
 
 
 class Chunk(NamedTuple):
@@ -214,8 +215,8 @@ class Reading:
         """Fill in what the reader knows and the source does not."""
         user = self._pseudonym(record.user) if record.user else None
         feedback = record.feedback
-        if user and any(said.by == record.user for said in feedback):
-            feedback = tuple(msgspec.structs.replace(said, by=user) if said.by == record.user else said for said in feedback)
+        if any(said.by for said in feedback):
+            feedback = tuple(msgspec.structs.replace(said, by=self._judge(said.by)) for said in feedback)
         return msgspec.structs.replace(
             record,
             id=given,
@@ -226,6 +227,10 @@ class Reading:
             feedback=feedback,
             licenses=tuple(dict.fromkeys((*self.logs.licenses, *record.licenses))),
         )
+
+    def _judge(self, by: str | None) -> str | None:
+        """Whoever gave feedback: a kind of source as logged (`EVAL`, `HUMAN`), anybody else as a pseudonym."""
+        return by if by is None or by.lower() in _NOBODY else self._pseudonym(by)
 
     def _pseudonym(self, user: str) -> str:
         """Keyed HMAC-SHA256 of the raw id, its first 32 hexadecimal characters."""
