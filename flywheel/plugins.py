@@ -6,6 +6,8 @@ the same groups as everybody's. Listing reads only installed metadata; a plugin'
 
 import dataclasses
 import difflib
+import functools
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -125,13 +127,21 @@ class Installed:
 
 
 def installed(kind: str) -> list[Installed]:
-    """Every installed plugin of a kind, by name, without importing any. Names may repeat: `find` refuses those."""
-    found = [
+    """Every installed plugin of a kind, by name, without importing any. Names may repeat: `find` refuses those.
+
+    A process looks once for each import path; what is installed while it runs is seen by the next process.
+    """
+    return list(_installed(kind, tuple(sys.path)))
+
+
+@functools.lru_cache(maxsize=64)
+def _installed(kind: str, _path: tuple[str, ...]) -> tuple[Installed, ...]:
+    found = {
         Installed(kind, point.name, point.value, point.dist.name, point.dist.version, point)
         for point in entry_points(group=GROUPS[kind])
         if point.dist is not None
-    ]
-    return sorted(set(found), key=lambda plugin: (plugin.name, plugin.distribution, plugin.target))
+    }
+    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.distribution, plugin.target)))
 
 
 def find(kind: str, name: str) -> Installed:
