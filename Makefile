@@ -14,6 +14,7 @@ dev: $(READY)
 
 test: $(READY) lint
 	scripts/browser
+	scripts/postgres
 	$(BIN)/pytest
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(wildcard plugins/*/))
 	$(BIN)/pytest plugins
