@@ -108,9 +108,16 @@ def told(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 @contextmanager
 def no_record_text(name: str) -> Iterator[None]:
-    """Let no exception carry record text into the event log: keep its type and place, drop its message and cause."""
+    """Let no exception carry record text into the event log: keep its type and place, drop its message and cause.
+
+    Two runs that commit to one table at the same moment are no failure: the later one tries again.
+    """
+    from deltalake.exceptions import CommitFailedError
+
     try:
         yield
+    except CommitFailedError:
+        raise dg.RetryRequested(max_retries=5, seconds_to_wait=1) from None
     except FlywheelError as error:
         raise dg.Failure(f"{name}: {error}", allow_retries=False) from None
     except FileNotFoundError as error:

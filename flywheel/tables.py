@@ -131,6 +131,7 @@ class Tables:
         partition_by: list[str],
     ) -> int:
         from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+        from deltalake.exceptions import DeltaError
         from deltalake.transaction import AddAction, create_table_with_add_actions
 
         for column in partition_by:
@@ -138,16 +139,20 @@ class Tables:
         transactions = [Transaction(partition, fingerprint) for partition, fingerprint in fingerprints.items()]
         commit: dict[str, Any] = {
             "schema": Schema.from_arrow(schema),
-            "mode": "overwrite",
             "partition_by": partition_by or None,
             "commit_properties": CommitProperties(app_transactions=transactions),
         }
         actions: list[Any] = [AddAction(**added) for added in files]
         table = self._open(name)
         if table is None:
-            create_table_with_add_actions(self.uri(name), add_actions=actions, **commit)
-        else:
-            table.create_write_transaction(actions, partition_filters=_equal(where), **commit)
+            try:
+                create_table_with_add_actions(self.uri(name), add_actions=actions, mode="error", **commit)
+            except DeltaError:  # another process may have created it since
+                table = self._open(name)
+                if table is None:
+                    raise
+        if table is not None:
+            table.create_write_transaction(actions, mode="overwrite", partition_filters=_equal(where), **commit)
         return DeltaTable(self.uri(name)).version()
 
     def _write_file(

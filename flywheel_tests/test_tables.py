@@ -1,4 +1,7 @@
+import multiprocessing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -103,3 +106,58 @@ def test_a_table_may_change_its_columns_when_it_is_replaced_whole(tmp_path: Path
     tables.write("t", pl.DataFrame({"n": [2], "m": ["x"]}), schema=wider, fingerprint=2)
 
     assert tables.read("t").to_dicts() == [{"n": 2, "m": "x"}]
+
+
+def write_days(root: str, days: list[str]) -> None:
+    for day in days:
+        Tables(root).write("t", numbers(int(day)), schema=NUMBERS, fingerprint=int(day), day=day)
+
+
+def test_processes_that_write_different_partitions_at_once_lose_nothing(tmp_path: Path) -> None:
+    days = [[f"{process}{number}" for number in range(6)] for process in range(1, 5)]
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=write_days, args=(str(tmp_path), some)) for some in days]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    tables = Tables(str(tmp_path))
+    assert sorted(tables.read("t")["n"].to_list()) == sorted(int(day) for some in days for day in some)
+    assert all(tables.fingerprint("t", day=day) == int(day) for some in days for day in some)
+
+
+def test_of_two_writes_of_one_partition_at_once_the_last_stands_whole(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    tables.write("t", numbers(0), schema=NUMBERS, fingerprint=1, day="other")
+
+    def meanwhile() -> None:
+        tables.write("t", numbers(1, 1), schema=NUMBERS, fingerprint=2, day="a")
+
+    def slow() -> Iterator[pl.DataFrame]:
+        yield numbers(2)
+        meanwhile()
+        yield numbers(2)
+
+    tables.write("t", slow(), schema=NUMBERS, fingerprint=3, day="a")
+
+    assert (tables.read("t", day="a")["n"].to_list(), tables.fingerprint("t", day="a")) == ([2, 2], 3)
+
+
+def test_a_table_that_another_process_creates_meanwhile_keeps_its_rows(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    real, opened = Tables._open, []
+
+    def blind_once(self: Tables, name: str, version: int | None = None) -> Any:
+        opened.append(name)
+        if len(opened) == 1:
+            Tables(str(tmp_path)).write("t", numbers(1), schema=NUMBERS, fingerprint=1, day="a")
+            return None
+        return real(self, name, version)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tables, "_open", blind_once)
+        tables.write("t", numbers(2), schema=NUMBERS, fingerprint=2, day="b")
+
+    assert sorted(tables.read("t")["n"].to_list()) == [1, 2]
