@@ -39,12 +39,12 @@ def metadata(project: Project, node: Node, made: Made, day: str | None) -> dict[
         shown["left_by_reason"] = reasons_table(made.reasons)
     for name, value in made.extra.items():
         shown[name] = _value(value)
-    kind = node.name.partition("/")[0]
-    if kind in ("records", *_UPSTREAM, "synthetic", "verified", "mixture"):
-        shown["dagster/column_schema"] = column_schema(SCHEMA)
-        if lineage := column_lineage(node):
-            shown["dagster/column_lineage"] = lineage
-    if kind in PREVIEWED:
+    schema = project.tables.schema(node.table)
+    if schema is not None:
+        shown["dagster/column_schema"] = column_schema(schema)
+    if lineage := column_lineage(node):
+        shown["dagster/column_lineage"] = lineage
+    if node.name.partition("/")[0] in PREVIEWED:
         shown["preview"] = preview(project, node, day)
     return shown
 

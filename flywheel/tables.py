@@ -241,6 +241,12 @@ class Tables:
             raise FileNotFoundError(f"table {name!r} has not been made yet; `flywheel run` makes it")
         return table.to_pyarrow_dataset()
 
+    def schema(self, name: str) -> pa.Schema | None:
+        """The table's columns with their comments, partition columns last; None when it was never written."""
+        table = self._open(name)
+        columns: Any = table.schema().to_arrow() if table is not None else None
+        return None if columns is None else pa.schema(columns)
+
     def partitions(self, name: str, column: str = "day") -> list[str]:
         """The values of a partition column that hold rows, sorted."""
         table = self._open(name)
