@@ -124,9 +124,12 @@ def no_record_text(name: str) -> Iterator[None]:
         raise dg.Failure(f"{name}: {error}") from None
     except Exception as error:
         frames = traceback.extract_tb(sys.exc_info()[2])[1:]
-        where = "\n".join(f"- `{Path(frame.filename).name}:{frame.lineno} {frame.name}`" for frame in frames)
-        description = f"{name} failed with {type(error).__name__}; its message may hold record text and is not kept"
-        raise dg.Failure(description, metadata={"where": dg.MetadataValue.md(where)}) from None
+        places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+        description = (
+            f"{name} failed with {type(error).__name__} at {places[-1]}; its message may hold record text and is not kept"
+        )
+        where = dg.MetadataValue.md("\n".join(f"- `{place}`" for place in places))
+        raise dg.Failure(description, metadata={"where": where}) from None
 
 
 def selection(names: Iterable[str]) -> dg.AssetSelection:

@@ -115,7 +115,6 @@ class _Run:
             started = time.monotonic()
             failures = self._execute(day, names)
             self.failures.extend(f"{day or 'all days'}: {failure}" for failure in failures)
-            self.made += len(names)
             if task is not None:
                 self.bar.advance(task, len(names))
             outcome = "[red]failed[/red]" if failures else "made"
@@ -132,6 +131,7 @@ class _Run:
             raise_on_error=False,
             asset_selection=[dg.AssetKey(name.split("/")) for name in names],
         )
+        self.made += sum(event.is_step_materialization for event in result.all_events)
         if result.success:
             return []
         return list(_failures(result)) or ["the run failed; `dagster dev` shows its events"]
