@@ -9,7 +9,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAXIMUM_DEPTH = 200
 
 Edit = Callable[[str, str | None, bool], str]
-"""`edit(value, key, is_number)` gives the new value; `key` is the nearest object key above the value, None for a key itself."""
+"""`edit(value, key, is_number)` gives the new value; `key` is the nearest object key above the value, None for a key itself.
+
+Of a bare `name` the key of the object around it says whose it is: `{"customer": {"name": ...}}` gives `customer_name`.
+"""
 
 
 def is_json(text: str) -> bool:
@@ -52,13 +55,18 @@ def edit_json(text: str, edit: Edit) -> str:
             token = _edit_string(token, None, edit)
             expects_key = False
         elif token[0] == '"':
-            token = _edit_string(token, keys[-1], edit)
+            token = _edit_string(token, _whose(keys), edit)
         elif token[0] in "-0123456789":
             changed = edit(token, keys[-1], True)
             token = token if changed == token else json.dumps(changed)
         pieces.append(token)
     pieces.append(text[position:])
     return "".join(pieces)
+
+
+def _whose(keys: list[str | None]) -> str | None:
+    key, around = keys[-1], keys[-2] if len(keys) > 1 else None
+    return f"{around.removesuffix('s')}_name" if key is not None and around and key.lower() == "name" else key
 
 
 def _edit_string(token: str, key: str | None, edit: Edit) -> str:

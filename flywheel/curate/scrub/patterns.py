@@ -124,15 +124,29 @@ def _is_part_of_word(text: str, start: int, end: int) -> bool:
 
 
 def _phones(text: str, regions: tuple[str, ...]) -> Iterator[Span]:
-    """Digits that look written as a phone number, confirmed by phonenumbers; bare runs of digits need a cue before them."""
+    """Digits that look written as a phone number, confirmed by phonenumbers; bare runs of digits need a cue before them.
+
+    With a `+` and separators a possible length is enough: ranges that phonenumbers does not know are given out every year.
+    """
     recognizer = phone_recognizer(regions)
     for match in _PHONE.finditer(text):
         bare = match[0].isdigit() and not match[0].startswith("00")
         cue = _PHONE_CUE.search(text, max(0, match.start() - 40), match.start())
         if (bare and not cue) or _NO_PHONE.match(match[0]):
             continue
-        if recognizer.analyze(match[0], ["PHONE_NUMBER"]):
+        if _is_international(match[0]) or recognizer.analyze(match[0], ["PHONE_NUMBER"]):
             yield Span(match.start(), match.end(), "PHONE_NUMBER", LIBRARY)
+
+
+def _is_international(number: str) -> bool:
+    from phonenumbers import NumberParseException, is_possible_number, parse
+
+    if not number.startswith("+") or number[1:].isdigit():
+        return False
+    try:
+        return bool(is_possible_number(parse(number)))
+    except NumberParseException:
+        return False
 
 
 @cache

@@ -58,6 +58,7 @@ _PASSWORD = re.compile(
     r"(?i)(?<![a-z])(?:password|passwort|passwd|pwd|passphrase|kennwort|contraseña|mot de passe|senha|wachtwoord)"
     r"(?:['\"]?\s{0,2}(?:=>|[:=])\s{0,2}|\s(?:is|was|ist|es|est|to)\s)['\"`]?([^\s'\"`,;<>]{4,128})"
 )
+_ODD_CASE = re.compile(r"[a-z][A-Z]")
 
 
 def find_secrets(text: str) -> list[Span]:
@@ -112,6 +113,8 @@ def _by_extra(text: str, lowered: str) -> Iterator[tuple[int, int]]:
         return
     for match in _PASSWORD.finditer(text):
         value = match[1].rstrip(".!?),")
+        if match[1].endswith(("!", "?")) and _ODD_CASE.search(value):
+            value = match[1]  # `aQAq!`: no sentence ends in such a word, so the sign belongs to it
         if looks_like_password(value):
             yield match.start(1), match.start(1) + len(value)
 
