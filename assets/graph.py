@@ -126,7 +126,7 @@ def no_record_text(name: str) -> Iterator[None]:
         frames = traceback.extract_tb(sys.exc_info()[2])[1:]
         places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
         description = (
-            f"{name} failed with {type(error).__name__} at {places[-1]}; its message may hold record text and is not kept"
+            f"{name} failed with {type(error).__name__} at {places[-1]}; its message is not kept: it may quote a record"
         )
         where = dg.MetadataValue.md("\n".join(f"- `{place}`" for place in places))
         raise dg.Failure(description, metadata={"where": where}) from None
