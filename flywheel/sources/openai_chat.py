@@ -22,13 +22,14 @@ from flywheel.sources.values import decoded, first, has_keys, items, mapping, mo
 
 __all__ = ["OpenAIChat", "answers", "read"]
 
-_OTHERS = ("run_type", "call_type", "traceId", "resourceSpans", "observations", "parent_observation_id", "span_id", "spanId")
+_OTHERS: tuple[str, ...] = ("run_type", "call_type", "traceId", "resourceSpans", "observations", "parent_observation_id")
+_OTHERS += ("span_id", "spanId", "custom_id")
 _PROVIDERS = (Anthropic(), BedrockConverse(), Cohere(), Gemini(), Ollama(), OpenAIResponses())
 
 
 @dataclass(frozen=True)
 class OpenAIChat:
-    """Requests with their responses, streamed or not, in the wrappers of proxies, SDKs and OpenAI's own batch files.
+    """Requests with their responses, streamed or not, in the wrappers of proxies and SDKs.
 
     Accepts `{timestamp, request, response, metadata}`, OpenPipe's `{input, output, tags}`, HTTP recordings with `body`, and
     both sides flattened into one object. Choices after the first become candidates. An entry that another provider
@@ -43,11 +44,7 @@ class OpenAIChat:
             return False
         if has_keys(head, "request", "response") or has_keys(head, "__sse__") or has_keys(head, "request_body"):
             return True
-        if has_keys(head, "choices"):
-            return (
-                has_keys(head, "messages") or has_keys(head, "response") or has_keys(head, "output") or has_keys(head, "prompt")
-            )
-        return has_keys(head, "custom_id", "response")
+        return has_keys(head, "choices") and any(has_keys(head, key) for key in ("messages", "response", "output", "prompt"))
 
     def parse(self, entry: Any) -> Iterator[Record]:
         """One record, or a reason why there is none."""

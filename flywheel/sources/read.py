@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import polars as pl
@@ -18,6 +18,7 @@ from flywheel.records import Record, digest
 from flywheel.schema import column
 from flywheel.settings import Logs
 from flywheel.sources.files import open_file
+from flywheel.sources.halves import Halves, HalvesSource, NoRequest
 from flywheel.sources.lines import BadEntry, Blank, Entry, entries
 from flywheel.sources.recognize import Recognizer
 from flywheel.sources.unpack import unpack
@@ -92,11 +93,25 @@ class _Row(NamedTuple):
     offset: int
 
 
+@dataclass
+class _Apart:
+    """An entry that holds halves of calls: how many of them were joined, and why another one was not."""
+
+    counts: _Counts
+    offset: int
+    length: int
+    joined: int = 0
+    reason: str = ""
+
+
 class Reading:
     """The files of one day, read as often as it is iterated; `reads` has the counts of what was iterated last.
 
     Memory: one batch (`batch_rows` records, or 64 MB of entries where those are long), one entry, and about 100 bytes for
     each id of the day. Nothing that a file or a source does stops the others.
+
+    Calls that were logged in halves (see `halves`) come after everything else, each at the place of its answer. The entry of a
+    request is accepted too; its row leaves as `merged` into the call (`joined`).
     """
 
     def __init__(
@@ -129,6 +144,7 @@ class Reading:
         self.key = key
         self.batch_rows = batch_rows
         self._users: dict[str, str] = {}
+        self._halves: Halves | None = None
         self._start()
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -151,6 +167,9 @@ class Reading:
                     self._take(counts, item)
                     if self._is_full():
                         yield self._flush()
+        for _ in self._join():
+            if self._is_full():
+                yield self._flush()
         if self._waiting or self._rejected or self._exits:
             yield self._flush()
 
@@ -166,6 +185,10 @@ class Reading:
         self._waiting_bytes = 0
         self._rejected: list[tuple[str, int, int, str]] = []
         self._exits: list[_Exit] = []
+        self._apart: list[_Apart] = []
+        if self._halves is not None:
+            self._halves.close()
+        self._halves = None
 
     def _is_full(self) -> bool:
         rows = max(len(self._waiting), len(self._rejected), len(self._exits))
@@ -179,22 +202,79 @@ class Reading:
             self._reject(counts, item)
         else:
             try:
-                dialect, found = self.recognizer.read(item)
-                if not any(record.messages for record in found):
+                dialect, found, halves = self.recognizer.read(item)
+                if not halves and not any(record.messages for record in found):
                     raise Rejected("no_messages")
             except Rejected as rejected:
                 self._reject(counts, BadEntry(item.offset, item.length, rejected.reason))
                 return
+            if halves:
+                self._halves = self._halves or Halves()
+                for half in halves:
+                    self._halves.hold(len(self._apart), counts.file, dialect, half)
+                self._apart.append(_Apart(counts, item.offset, item.length))
+                return
+            counts.lines += 1
+            counts.accepted += 1
             self._accept(counts, item, dialect, found)
+
+    def _join(self) -> Iterator[None]:
+        """Pass on the calls that were logged in halves, one a step, and count the entries that held them."""
+        if self._halves is None:
+            return
+        halves, into = self._halves, dict[int, str]()
+        for at, requests in halves.answers():
+            half = halves.held[at]
+            apart = self._apart[half.entry]
+            try:
+                found = halves.join(cast(HalvesSource, self.recognizer.sources[half.dialect]), at, requests)
+            except Rejected as rejected:
+                for one in [at] if isinstance(rejected, NoRequest) else [at, *requests]:
+                    self._apart[halves.held[one].entry].reason = rejected.reason
+            except Exception as error:  # a plugin's fault
+                apart.reason = f"source_error:{type(error).__name__}"
+            else:
+                first = self._accept(apart.counts, Entry(apart.offset, apart.length, halves.data(at)), half.dialect, found)
+                into.update(dict.fromkeys([at, *requests], first))
+                yield
+        yield from self._settle(halves, into)
+        halves.close()
+        self._halves = None
+
+    def _settle(self, halves: Halves, into: dict[int, str]) -> Iterator[None]:
+        """Say where every half went: `into` has the ids of the calls that they are in, by their places in `held`."""
+        for at, half in enumerate(halves.held):
+            self._apart[half.entry].joined += at in into
+        for at, half in enumerate(halves.held):
+            apart = self._apart[half.entry]
+            if half.is_answer and at in into:
+                continue
+            if at in into or apart.joined:  # a page may hold halves of many calls
+                apart.counts.records += 1
+                reason = "joined" if at in into else "no_request" if half.is_answer else "no_response"
+                apart.counts.merged += at in into
+                apart.counts.dropped += at not in into
+                given = into.get(at) or digest(halves.data(at))
+                self._exits.append(_Exit(given, reason, at in into, apart.counts.file, apart.offset))
+                yield
+            else:
+                apart.reason = apart.reason or ("no_request" if half.is_answer else "no_response")
+        for apart in self._apart:
+            if apart.joined:
+                apart.counts.lines += 1
+                apart.counts.accepted += 1
+            else:
+                self._reject(apart.counts, BadEntry(apart.offset, apart.length, apart.reason))
+                yield
 
     def _reject(self, counts: _Counts, bad: BadEntry) -> None:
         counts.lines += 1
         counts.rejected += 1
         self._rejected.append((counts.file, *bad))
 
-    def _accept(self, counts: _Counts, entry: Entry, dialect: str, found: list[Record]) -> None:
-        counts.lines += 1
-        counts.accepted += 1
+    def _accept(self, counts: _Counts, entry: Entry, dialect: str, found: list[Record]) -> str:
+        """Pass on the records of an entry; gives the id of the last one."""
+        given = ""
         counts.records += len(found)
         self._waiting_bytes += entry.length
         source = schema.Source(file=counts.file, offset=entry.offset, length=entry.length, dialect=dialect)
@@ -210,6 +290,7 @@ class Reading:
             else:
                 self._ids.add(known)
                 self._waiting.append(_Row(_encode(self._complete(record, given, source, dialect)), given, counts, entry.offset))
+        return given
 
     def _complete(self, record: Record, given: str, source: schema.Source, dialect: str) -> Record:
         """Fill in what the reader knows and the source does not."""

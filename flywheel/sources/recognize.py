@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from flywheel.errors import ConfigError, Rejected
 from flywheel.plugins import Source
 from flywheel.records import Record
+from flywheel.sources.halves import Half, HalvesSource
 from flywheel.sources.lines import Entry, decode
 
 NOT_MINE = "unmapped"
@@ -16,10 +17,11 @@ _SLUG = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class Parsed(NamedTuple):
-    """An accepted entry: its dialect and the records as its source gave them, at least one."""
+    """An accepted entry: its dialect and the records as its source gave them; or the halves of calls that it holds."""
 
     dialect: str
     records: list[Record]
+    halves: list[Half]
 
 
 class Recognizer:
@@ -43,7 +45,7 @@ class Recognizer:
         self.by_shape: dict[Any, str] = {}
 
     def read(self, entry: Entry) -> Parsed:
-        """The entry's records.
+        """The entry's records or halves, at least one.
 
         Raises:
             Rejected: the reason of `decode` or of the source; `unknown_dialect`; `no_records` (the source gave none);
@@ -51,13 +53,13 @@ class Recognizer:
         """
         value = decode(entry.data)
         if self.named:
-            return Parsed(self.named, _parse(self.sources[self.named], value))
+            return _parse(self.named, self.sources[self.named], value)
         head = entry.data[:_HEAD]
         shape = tuple(value) if type(value) is dict else type(value)
         usual = self.by_shape.get(shape)
         if usual is not None and _knows(self.sources[usual], head):
             try:
-                return Parsed(usual, _parse(self.sources[usual], value))
+                return _parse(usual, self.sources[usual], value)
             except Rejected as rejected:
                 if rejected.reason != NOT_MINE:
                     raise
@@ -69,7 +71,7 @@ class Recognizer:
             if not _knows(self.sources[name], head):
                 continue
             try:
-                records = _parse(self.sources[name], decode(entry.data))  # anew: a source may have changed the value
+                parsed = _parse(name, self.sources[name], decode(entry.data))  # anew: a source may have changed the value
             except Rejected as rejected:
                 if rejected.reason != NOT_MINE:
                     raise
@@ -78,7 +80,7 @@ class Recognizer:
             if len(self.by_shape) >= _SHAPES:
                 self.by_shape.clear()
             self.by_shape[shape] = name
-            return Parsed(name, records)
+            return parsed
         raise Rejected(reason)
 
 
@@ -89,13 +91,14 @@ def _knows(source: Source, head: bytes) -> bool:
         raise Rejected(f"source_error:{type(error).__name__}") from None
 
 
-def _parse(source: Source, value: Any) -> list[Record]:
+def _parse(name: str, source: Source, value: Any) -> Parsed:
     try:
-        records = list(source.parse(value))
+        halves = list(cast(HalvesSource, source).halves(value)) if hasattr(source, "halves") else []
+        records = [] if halves else list(source.parse(value))
     except Rejected as rejected:
         raise Rejected(rejected.reason if _SLUG.fullmatch(rejected.reason) else "invalid_reason") from None
     except Exception as error:  # a plugin's fault, counted on the entry that shows it
         raise Rejected(f"source_error:{type(error).__name__}") from None
-    if not records:
+    if not records and not halves:
         raise Rejected("no_records")
-    return records
+    return Parsed(name, records, halves)

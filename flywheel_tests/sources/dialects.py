@@ -4,6 +4,7 @@ from typing import Any
 
 from flywheel.sources.alpaca import Alpaca
 from flywheel.sources.anthropic import Anthropic
+from flywheel.sources.batches import Batches
 from flywheel.sources.bedrock import BedrockConverse
 from flywheel.sources.cohere import Cohere
 from flywheel.sources.gemini import Gemini
@@ -19,6 +20,7 @@ from flywheel.sources.openai_responses import OpenAIResponses
 from flywheel.sources.otel_genai import OTelGenAI
 from flywheel.sources.preference import Preference
 from flywheel.sources.sharegpt import ShareGPT
+from flywheel.sources.stored_completions import StoredCompletions
 from flywheel.sources.tau_bench import TauBench
 from flywheel.sources.tensorzero import TensorZero
 
@@ -27,7 +29,7 @@ DIALECTS: tuple[Any, ...] = tuple(
         (
             *(Alpaca(), Anthropic(), BedrockConverse(), Cohere(), Gemini(), Langfuse(), LangSmith(), LiteLLM(), Messages()),
             *(Oasst(), Ollama(), OpenAIChat(), OpenAIResponses(), OTelGenAI(), Preference(), ShareGPT(), TauBench()),
-            *(InspectAI(), TensorZero()),
+            *(InspectAI(), TensorZero(), Batches(), StoredCompletions()),
         ),
         key=lambda dialect: -dialect.specificity,
     )
