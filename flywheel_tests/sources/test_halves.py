@@ -111,7 +111,7 @@ def test_ten_thousand_halves_are_joined_in_batches_and_none_is_lost(tmp_path: Pa
 
 
 def test_anthropic_batches_are_joined_with_the_batch_as_it_was_created(tmp_path: Path) -> None:
-    params = {
+    params: dict[str, Any] = {
         "model": "claude-sonnet-4-5",
         "max_tokens": 9,
         "system": "Be brief.",
