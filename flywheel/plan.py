@@ -147,8 +147,14 @@ class Plan:
         """The fingerprint that a node has when it is made from its inputs as they are now."""
         node = self.nodes[name]
         if name == "log_files":
-            return digest63(name, node.version, self._files.hash_rows(seed=7).sort().to_list())
+            pending = self.project.pending_rows()
+            return digest63(self.registered, pending) if pending else self.registered
         return digest63(name, node.version, *(self._input(source, day) for source in node.inputs))
+
+    @functools.cached_property
+    def registered(self) -> int:
+        """The fingerprint of `log_files` when the files that there are now are registered and no table has rows to pull."""
+        return digest63("log_files", self.nodes["log_files"].version, self._files.hash_rows(seed=7).sort().to_list())
 
     @functools.cached_property
     def _files(self) -> pl.DataFrame:
@@ -162,9 +168,16 @@ class Plan:
         return source, self.stored(source)
 
     def changed_days(self) -> dict[str, int]:
-        """The days whose log files are not as they were registered, with a digest of the files as they are now."""
+        """The days whose log files are not as they were registered, with a digest of the files as they are now.
+
+        Rows of a table that are not pulled yet count as files that are not registered.
+        """
         registered = self.project.tables.fingerprints("log_files")
         now = content_fingerprints(self._files, {*self.days, *self._files["day"].to_list()})
+        first, last = self.project.settings.project.start, self.project.settings.project.end or "9999-12-31"
+        for day, rows in self.project.pending_rows().items():
+            if first <= day <= last:
+                now[day] = digest63(now.get(day, 0), rows)
         return {day: digest for day, digest in sorted(now.items()) if registered(day=day) != digest}
 
     def stale(self, phase: int, chosen: Sequence[str] | None = None) -> dict[str | None, list[str]]:

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import polars as pl
 
 from flywheel.settings import Settings, load_settings
@@ -66,14 +67,27 @@ class Project:
         `UNDATED`, which is never read. A file whose size and time of change are those registered is not hashed again.
         """
         from flywheel.sources.files import find_files
+        from flywheel.sources.postgres import landing_glob
 
         project = self.settings.project
         known = self.tables.read("log_files") if self.tables.exists("log_files") else None
-        files = find_files(self.settings.logs, root=self.settings.root, start=project.start, known=known)
+        landed = (landing_glob(entry, self.settings.landing) for entry in self.settings.sql)
+        logs = msgspec.structs.replace(self.settings.logs, url=(*self.settings.logs.urls, *landed))
+        files = find_files(logs, root=self.settings.root, start=project.start, known=known)
         outside = pl.col("day").is_between(pl.lit(project.start), pl.lit(project.end or "9999-12-31")).not_()
         files = files.with_columns(problem=pl.when(outside).then(pl.lit("outside_of_project")).otherwise("problem"))
         undated = pl.col("day").is_null() | (pl.col("problem") == "outside_of_project")
         return files.with_columns(day=pl.when(undated.fill_null(value=False)).then(pl.lit(UNDATED)).otherwise("day"))
+
+    def pending_rows(self) -> dict[str, list[int]]:
+        """The days for which tables of `[[sql]]` have rows that are not landed yet, with a digest of those of each table."""
+        from flywheel.sources.postgres import pending
+
+        days: dict[str, list[int]] = {}
+        for entry in self.settings.sql:
+            for day, rows in pending(entry, self.settings.landing).items():
+                days.setdefault(day, []).append(rows)
+        return days
 
     @property
     def sampled_rows(self) -> int | None:

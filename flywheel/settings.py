@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import secrets
 import tomllib
+import urllib.parse
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,6 +56,31 @@ class Logs(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def urls(self) -> tuple[str, ...]:
         return (self.url,) if isinstance(self.url, str) else self.url
+
+
+class Sql(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[[sql]]`: a table of logs in PostgreSQL, pulled into immutable log files below the data folder (`landing/NAME`).
+
+    `url` is `postgresql://user@host:port/database`, without a password: that is taken from the environment variable
+    `password_env`, else from where psql looks for it (`PGPASSWORD`, `~/.pgpass`). Either `table` (`schema.table`) or `query`,
+    one SELECT, says what is read. `id` names a row; `watermark` is a column of dates or times (UTC where it has no zone) that
+    newer rows have later values of, with an index on it if the table is large. Each pull takes the rows from the last
+    watermark on, less `overlap` seconds, for those that were committed late; one that comes later than that is not seen.
+
+    A row's log entry is the column `entry` as it stands (JSON or text), or an object of `columns`, each given as
+    `name in the entry = "column"`, or of all columns. Another `name` lands everything again, in files of its own.
+    """
+
+    name: Name = "sql"
+    url: str
+    table: str | None = None
+    query: str | None = None
+    id: str = "id"
+    watermark: str = "created_at"
+    entry: str | None = None
+    columns: dict[str, str] = {}
+    overlap: Annotated[int, Meta(ge=0)] = 3600
+    password_env: str = "FLYWHEEL_SQL_PASSWORD"
 
 
 class Clean(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,6 +163,7 @@ class Engine(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class _File(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     project: ProjectSection = ProjectSection()
     logs: Logs = Logs()
+    sql: list[Sql] = []
     clean: Clean = Clean()
     scrub: Scrub = Scrub()
     dedup: Dedup = Dedup()
@@ -170,6 +197,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     project: ProjectSection
     logs: Logs
+    sql: tuple[Sql, ...] = ()
     clean: Clean
     scrub: Scrub
     dedup: Dedup
@@ -192,6 +220,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         where = self.project.data
         where = where if "://" in where else str((self.root / where).resolve())
         return where if self.sample is None else f"{where}/sample-{self.sample}"
+
+    @property
+    def landing(self) -> str:
+        """URL or absolute folder of the files that `[[sql]]` rows land in, the same for a sample."""
+        return msgspec.structs.replace(self, sample=None).data.rstrip("/") + "/landing"
 
     def key(self) -> bytes:
         """The secret of the keyed hashes: `FLYWHEEL_KEY`, else `flywheel.key` beside the configuration, made on first use."""
@@ -229,6 +262,7 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
         path=path,
         project=file.project,
         logs=file.logs,
+        sql=tuple(file.sql),
         clean=file.clean,
         scrub=file.scrub,
         dedup=file.dedup,
@@ -242,7 +276,28 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
         sample=sample,
     )
     _check_names(settings)
+    for entry in settings.sql:
+        _check_sql(path, entry)
+    if "postgresql" in {url.partition("://")[0] for url in settings.logs.urls}:
+        raise ConfigError(f"{path}: [logs] url names files; a table in PostgreSQL is a [[sql]] section with a url of its own.")
     return settings
+
+
+def _check_sql(path: Path, entry: Sql) -> None:
+    where = f"{path}: [[sql]] {entry.name}"
+    try:
+        parts = urllib.parse.urlsplit(entry.url)
+        secret = parts.password is not None or "password" in urllib.parse.parse_qs(parts.query)
+    except ValueError:
+        raise ConfigError(f"{where}: url is no URL. It has the form postgresql://user@host:5432/database.") from None
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ConfigError(f"{where}: url must begin with postgresql://, not {parts.scheme!r}.")
+    if secret:
+        raise ConfigError(f"{where}: url holds a password. Take it out, and set it in the environment: {entry.password_env}.")
+    if (entry.table is None) is (entry.query is None):
+        raise ConfigError(f"{where} needs either `table` or `query`.")
+    if entry.entry is not None and entry.columns:
+        raise ConfigError(f"{where}: `entry` is the whole log entry, `columns` make one; give one of them.")
 
 
 def _plugged(path: Path, section: str, entries: list[dict[str, Any]]) -> tuple[Plugged, ...]:
@@ -275,7 +330,7 @@ def _synthesis(path: Path, entry: Plugged) -> Synthesis:
 
 
 def _check_names(settings: Settings) -> None:
-    for section in ("filters", "synthesize", "mix", "sets"):
+    for section in ("sql", "filters", "synthesize", "mix", "sets"):
         names = [entry.name for entry in getattr(settings, section)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"{settings.path}: two [[{section}]] are called {twice[0]!r}; give one another `name`.")

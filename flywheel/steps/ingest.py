@@ -27,9 +27,15 @@ REPEATS = pa.schema(
 
 
 def log_files(project: Project, _: str, fingerprint: int) -> Made:
-    """Register the files that there are now, each with its day; a day's fingerprint follows from its files."""
+    """Pull the tables of `[[sql]]`, then register the files that there are, each with its day.
+
+    A day's fingerprint follows from its files.
+    """
     from flywheel.sources.files import LOG_FILES
 
+    pulled = _pull(project)
+    if pulled:
+        fingerprint = Plan(project).registered
     files = project.find_files()
     days = files["day"].unique().sort().to_list()
     known = [*project.tables.partitions("log_files"), *days]
@@ -37,8 +43,18 @@ def log_files(project: Project, _: str, fingerprint: int) -> Made:
     frames = {day: files.filter(pl.col("day") == day) for day in days}
     schema = without_column(LOG_FILES, "day")
     written = project.tables.write_partitions("log_files", frames, schema=schema, fingerprints=fingerprints)
-    extra = {"days": len(days), "bytes": int(files["size"].sum()), "undated": files.filter(day=UNDATED).height}
-    return Made("log_files", files.height, written.rows, written.version, extra=extra)
+    extra: dict[str, Any] = {"days": len(days), "bytes": int(files["size"].sum()), "undated": files.filter(day=UNDATED).height}
+    return Made("log_files", files.height, written.rows, written.version, extra=extra | pulled)
+
+
+def _pull(project: Project) -> dict[str, int]:
+    """Land the new rows of every table; what was done, by `sql_WHAT`, nothing without a table."""
+    if not project.settings.sql:
+        return {}
+    from flywheel.sources.postgres import pull
+
+    done = [pull(entry, project.settings.landing) for entry in project.settings.sql]
+    return {f"sql_{name}": sum(getattr(pulled, name) for pulled in done) for name in done[0]._fields}
 
 
 def sources(project: Project) -> tuple[dict[str, Any], list[str]]:
