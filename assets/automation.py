@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import dagster as dg
+import polars as pl
 
-from assets.graph import NODES, PROJECT, selection
+from assets.graph import DAILY, NODES, PROJECT, selection
 from flywheel.plan import Plan
 
 _DAILY_NODES = [name for name, node in NODES.items() if node.daily]
@@ -12,21 +13,48 @@ _SET_NODES = [name for name, node in NODES.items() if not node.daily and name !=
 
 everything = dg.define_asset_job("everything", selection(NODES), description="Every node: what `flywheel run` chooses from.")
 day = dg.define_asset_job(
-    "day", selection(["log_files", *_DAILY_NODES]), description="One day, from its log files to its curated conversations."
+    "day",
+    selection(["log_files", *_DAILY_NODES, "duplicates"]),
+    description="One day, from its log files to its curated conversations, and the duplicates of all days.",
 )
 sets = dg.define_asset_job(
     "sets", selection(_SET_NODES), description="Duplicates, splits, mixtures and training sets of all days."
 )
 
 
-@dg.sensor(job=day, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.STOPPED)
+@dg.sensor(
+    job=day,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Every half minute: a run of each day whose log files are new or changed.",
+)
 def new_log_files() -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Requests a run of each day whose log files are not those that were registered last."""
-    changed = Plan(PROJECT).changed_days()
-    for changed_day, digest in changed.items():
-        yield dg.RunRequest(run_key=f"{changed_day}:{digest}", partition_key=changed_day)
-    if not changed:
+    """Requests a run of each day whose log files are not those that were read last.
+
+    Days that have not begun (UTC) wait; files without a proper day are never read. Dagster launches a key only once.
+    """
+    plan = Plan(PROJECT)
+    # a run registers the files of every day and reads only its own: what it registered beside is due as well
+    due = {unread: plan.stored("log_files", unread) for unread in _unread()} | plan.changed_days()
+    wanted = {each: digest for each, digest in sorted(due.items()) if DAILY.has_partition_key(each)}
+    for each, digest in wanted.items():
+        yield dg.RunRequest(run_key=f"{each}:{digest}", partition_key=each)
+    if not wanted:
         yield dg.SkipReason("no new log files")
+
+
+def _unread() -> list[str]:
+    """The days with a registered file that `records` was not made from."""
+    if not PROJECT.tables.exists("log_files"):
+        return []
+    files = PROJECT.tables.read("log_files").filter(pl.col("problem").is_null())
+    if not PROJECT.tables.exists("reads"):
+        return files["day"].unique().to_list()
+    return (
+        files.join(PROJECT.tables.read("reads"), left_on=["uri", "sha256"], right_on=["file", "sha256"], how="anti")["day"]
+        .unique()
+        .to_list()
+    )
 
 
 every_night = dg.build_schedule_from_partitioned_job(

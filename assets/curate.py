@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets.expect import Rule, expectations
-from assets.graph import DAILY, PROJECT, key, node, run_step, spec
+from assets.graph import DAILY, PROJECT, about, key, node, run_step, spec
 from assets.ingest import SUMS, UNIQUE
 from flywheel.inspect.canaries import canary_facts
 from flywheel.inspect.facts import flow_facts, record_facts
@@ -50,7 +50,7 @@ _VERDICTS = [f"verdicts/{plugged.name}" for plugged in PROJECT.settings.filters]
 def _verdict_spec(name: str) -> dg.AssetSpec:
     plugged = next(plugged for plugged in PROJECT.settings.filters if f"verdicts/{plugged.name}" == name)
     settings = ", ".join(f"{setting} = {value!r}" for setting, value in plugged.settings.items()) or "its defaults"
-    description = f"What the filter `{plugged.use}` says of every conversation: score, keep. Settings: {settings}."
+    description = f"{about('filter', plugged.use)}\n\nThe filter `{plugged.use}`: score, keep. Settings: {settings}."
     return dg.AssetSpec(
         **spec(name, group=GROUP, kinds={"filter"}, description=description), skippable=True, partitions_def=DAILY
     )

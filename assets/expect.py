@@ -50,9 +50,9 @@ def expectations(name: str, facts: Facts, rules: Mapping[str, Rule]) -> dg.Asset
 
 
 def _result(name: str, check: str, rule: Rule, expected: Expected) -> dg.AssetCheckResult:
-    details: dict[str, Any] = {rule.fact: expected.observed}
-    for label, bound in (("at_least", rule.minimum), ("at_most", rule.maximum)):
-        if bound is not None:
-            details[label] = bound
+    bounds = [
+        f"{label} {bound:g}" for label, bound in (("at least", rule.minimum), ("at most", rule.maximum)) if bound is not None
+    ]
+    details: dict[str, Any] = {rule.fact: expected.observed, "allowed": ", ".join(bounds)}  # text: Dagster plots every number
     severity = dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(passed=expected.passed, asset_key=key(name), check_name=check, severity=severity, metadata=details)

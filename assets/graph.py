@@ -1,5 +1,6 @@
 """What every node shares: its project, its partitions, its key, and the report it makes of a step."""
 
+import inspect
 import os
 import sys
 import traceback
@@ -13,8 +14,9 @@ import dagster as dg
 
 from assets.report import metadata
 from flywheel.engine import Made
-from flywheel.errors import FlywheelError
+from flywheel.errors import FlywheelError, PluginError
 from flywheel.plan import Plan
+from flywheel.plugins import find
 from flywheel.progress import Tick, listening
 from flywheel.project import Project
 from flywheel.settings import load_settings
@@ -125,11 +127,17 @@ def no_record_text(name: str) -> Iterator[None]:
     except Exception as error:
         frames = traceback.extract_tb(sys.exc_info()[2])[1:]
         places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
-        description = (
-            f"{name} failed with {type(error).__name__} at {places[-1]}; its message is not kept: it may quote a record"
-        )
+        description = f"{name} failed with {type(error).__name__} at {places[-1]}; its message is not kept: it may quote a record"
         where = dg.MetadataValue.md("\n".join(f"- `{place}`" for place in places))
         raise dg.Failure(description, metadata={"where": where}) from None
+
+
+def about(kind: str, name: str) -> str:
+    """The first paragraph of a plugin's documentation, or what is wrong with it."""
+    try:
+        return (inspect.getdoc(find(kind, name).load()) or "").partition("\n\n")[0]
+    except PluginError as error:
+        return str(error)
 
 
 def selection(names: Iterable[str]) -> dg.AssetSelection:

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,36 +16,46 @@ from flywheel.schema import SCHEMA
 
 PREVIEWED = ("scrubbed", "curated", "synthetic", "verified", "mixture")
 PREVIEW_ROWS = 5
-PREVIEW_CHARACTERS = 200
+PREVIEW_CHARACTERS = 160
+BAR = 12
 _UPSTREAM = {
     "conversations": "records",
     "cleaned": "conversations",
     "scrubbed": "cleaned",
     "curated": "scrubbed",
 }
+_FLOWS = ("records", *_UPSTREAM, "verified", "mixture", "training_set")
 
 
 def metadata(project: Project, node: Node, made: Made, day: str | None) -> dict[str, Any]:
-    """The metadata of one materialization. Numbers are plotted by Dagster over time or partitions."""
-    shown: dict[str, Any] = {
-        "dagster/row_count": made.rows,
-        "rows_in": made.rows_in,
-        "dropped": made.dropped,
-        "merged": made.merged,
-    }
+    """The metadata of one materialization, what is made to be looked at first. Dagster plots numbers over time or partitions."""
+    kind = node.name.partition("/")[0]
+    shown: dict[str, Any] = {"dagster/row_count": made.rows}
+    for name, value in made.extra.items():
+        if isinstance(value, bytes | pl.DataFrame):
+            shown[name] = _value(value)
+    shown["rows_in"] = made.rows_in
+    if kind in _FLOWS:
+        shown |= {"dropped": made.dropped, "merged": made.merged}
     if made.version is not None:
         shown["table_version"] = made.version
         shown["dagster/uri"] = project.tables.uri(node.table)
     if made.reasons:
         shown["left_by_reason"] = reasons_table(made.reasons)
-    for name, value in made.extra.items():
-        shown[name] = _value(value)
+    shown |= {
+        name: _value(value)
+        for name, value in made.extra.items()
+        if name not in shown or not isinstance(value, bytes | pl.DataFrame)
+    }
+    if "path" in made.extra:
+        shown["path"] = dg.MetadataValue.path(made.extra["path"])
+        shown["card"] = dg.MetadataValue.md(_card(Path(made.extra["path"])))
     schema = project.tables.schema(node.table)
     if schema is not None:
         shown["dagster/column_schema"] = column_schema(schema)
     if lineage := column_lineage(node):
         shown["dagster/column_lineage"] = lineage
-    if node.name.partition("/")[0] in PREVIEWED:
+    if kind in PREVIEWED:
         shown["preview"] = preview(project, node, day)
     return shown
 
@@ -55,12 +66,22 @@ def _value(value: Any) -> Any:
     if isinstance(value, pl.DataFrame):
         return table(value)
     if isinstance(value, Mapping):
-        return table(pl.DataFrame({"name": list(value.keys()), "rows": list(value.values())}, strict=False))
+        return table(pl.DataFrame({"name": list(value.keys()), "rows": list(value.values())}, strict=False)) if value else "none"
     return value
 
 
+def _card(folder: Path) -> str:
+    """The dataset card without its header for machines."""
+    text = (folder / "README.md").read_text("utf-8")
+    return text.partition("\n---\n")[2] if text.startswith("---\n") else text
+
+
 def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
-    """A small frame as a table; cells that are no scalar are shown as text."""
+    """A small frame as a table; cells that are no scalar are shown as text, and counts of rows get bars.
+
+    Dagster shows a picture only behind a link, and a table at once: so a table is where most people see a plot.
+    """
+    frame = _with_bars(frame)
     records = [
         dg.TableRecord(
             {name: value if isinstance(value, str | int | float | bool) else str(value) for name, value in row.items()}
@@ -69,6 +90,22 @@ def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
     ]
     schema = dg.TableSchema([dg.TableColumn(name, str(kind).lower()) for name, kind in frame.schema.items()])
     return dg.MetadataValue.table(records, schema=schema)
+
+
+def _with_bars(frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds `share`: of `rows` in their sum, or of `kept` in `rows_in`, as a bar and in percent."""
+    if {"rows_in", "kept"} <= set(frame.columns):
+        whole, part = frame["rows_in"].to_list(), frame["kept"].to_list()
+        shares = [p / w if w else 0.0 for p, w in zip(part, whole, strict=True)]
+    elif "rows" in frame.columns and frame.height > 1:
+        whole = part = frame["rows"].to_list()
+        shares = [rows / max(1, sum(part)) for rows in part]
+    else:
+        return frame
+    longest = max([1, *whole])
+    lengths = [(-(-BAR * p // longest), -(-BAR * w // longest)) for p, w in zip(part, whole, strict=True)]
+    bars = [f"{'█' * p}{'░' * (w - p)} {share:.0%}" for (p, w), share in zip(lengths, shares, strict=True)]
+    return frame.insert_column(1, pl.Series("share", bars))
 
 
 def reasons_table(reasons: Mapping[tuple[str, str], int]) -> dg.TableMetadataValue:
@@ -102,5 +139,5 @@ def preview(project: Project, node: Node, day: str | None) -> dg.TableMetadataVa
     from flywheel.records import derive
 
     rows = project.tables.scan(node.table, version=None, **node.where(day)).head(PREVIEW_ROWS).collect()
-    short = derive(rows).select("id", "origin", "model", "turns", pl.col("prompt", "reply").str.slice(0, PREVIEW_CHARACTERS))
+    short = derive(rows).select("id", "turns", pl.col("prompt", "reply").str.slice(0, PREVIEW_CHARACTERS))
     return table(short)

@@ -1,7 +1,7 @@
 """Splits first, so that no test row ever seeds a synthesizer."""
 
 from assets.expect import Rule, expectations
-from assets.graph import PROJECT, node
+from assets.graph import PROJECT, about, node
 from flywheel.inspect.facts import split_facts
 
 GROUP = "synthesize"
@@ -18,7 +18,8 @@ synthetic = [
         f"synthetic/{entry.name}",
         group=GROUP,
         kinds={"openai"} if PROJECT.settings.model else {"python"},
-        description=f"What the synthesizer `{entry.use}` makes of train records: children with their lineage, yield and cost.",
+        description=f"{about('synthesizer', entry.use)}\n\nWhat the synthesizer `{entry.use}` makes of train records: children "
+        "with their lineage, yield and cost.",
     )
     for entry in PROJECT.settings.synthesize
 ]
