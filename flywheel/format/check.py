@@ -18,6 +18,7 @@ _OPENAI_KEYS = {
 }
 _TRL_ROLES = frozenset(("system", "developer", "user", "assistant", "tool"))
 _OPENAI_MINIMUM = 10
+_HOSTED = ("openai_chat", "openai_preference")
 _LOADER_LOOKS_AT = 10 << 20
 _KNOWN_KEYS = frozenset(key for keys in _OPENAI_KEYS.values() for key in keys)
 _Rules = Callable[[Any], Iterator[str]]
@@ -34,16 +35,18 @@ class Problem(NamedTuple):
 def check_file(path: Path, format_name: str) -> list[Problem]:
     """Every problem of a file, in the order of its lines; none means that the trainer's documented rules are met.
 
-    Rules for `openai_chat` (unknown keys, roles, content, weights, calls and their results, names, schemas, at least ten rows
-    as a warning), `trl_messages`, `trl_prompt_completion`, `trl_preference`, `trl_text` (shapes, one shape a file, keys that
-    `datasets` would meet too late as a warning), `parquet` (readable, with the records' columns). Of another format only
-    that every line is a JSON object, or the Parquet readable, and a warning `no_rules_known`. Memory: one line.
+    Rules for `openai_chat` and `openai_preference` (unknown keys, roles, content, weights, calls and their results, names,
+    schemas, at least ten rows as a warning; two different answers), `trl_messages`, `trl_prompt_completion`,
+    `trl_preference`, `trl_kto`, `reward`, `trl_text`, `sharegpt`, `alpaca` (shapes, one shape a file, keys that `datasets`
+    would meet too late as a warning), `parquet` (readable, with the records' columns). Of another format only that every
+    line is a JSON object, or the Parquet readable, and a warning `no_rules_known`. Memory: one line.
 
     Raises:
         FlywheelError: there is no such file.
 
     Source: openai/openai-openapi (FineTuneChatRequestInput), the supervised fine-tuning guide, openai-cookbook
-        Chat_finetuning_data_prep, huggingface/trl dataset_formats.md.
+        Chat_finetuning_data_prep, the direct preference optimization guide, huggingface/trl dataset_formats.md,
+        LLaMA-Factory data/README.md.
     """
     if not path.is_file():
         raise FlywheelError(f"there is no file {path}.")
@@ -73,7 +76,7 @@ def _lines(path: Path, format_name: str) -> Iterator[Problem]:
             if rules is None:
                 continue
             yield from (Problem(number, reason) for reason in rules(row))
-            if format_name != "openai_chat":
+            if format_name not in _HOSTED:
                 keys = keys or set(row)
                 if set(row) != keys:
                     yield Problem(number, "mixed_shapes")
@@ -83,7 +86,7 @@ def _lines(path: Path, format_name: str) -> Iterator[Problem]:
                 shapes |= found
     if not rows:
         yield Problem(0, "no_rows")
-    elif format_name == "openai_chat" and rows < _OPENAI_MINIMUM:
+    elif format_name in _HOSTED and rows < _OPENAI_MINIMUM:
         yield Problem(0, "fewer_than_ten_rows", "warning")
 
 
@@ -243,8 +246,107 @@ def _prompt_completion(row: dict[str, Any]) -> Iterator[str]:
 
 def _preference(row: dict[str, Any]) -> Iterator[str]:
     yield from _plain_or_turns(row, ("prompt", "chosen", "rejected") if "prompt" in row else ("chosen", "rejected"))
-    if "chosen" in row and row["chosen"] == row.get("rejected"):
+    if "chosen" in row and _folded(row["chosen"]) == _folded(row.get("rejected")):
         yield "nothing_preferred"
+
+
+def _folded(answer: Any) -> Any:
+    """An answer with white space as one blank each."""
+    if isinstance(answer, str):
+        return " ".join(answer.split())
+    if isinstance(answer, dict):
+        return {key: _folded(value) for key, value in answer.items()}
+    return [_folded(one) for one in answer] if isinstance(answer, list) else answer
+
+
+def _kto(row: dict[str, Any]) -> Iterator[str]:
+    yield from _prompt_completion(row)
+    if not isinstance(row.get("label"), bool):
+        yield "invalid_label"
+
+
+def _reward(row: dict[str, Any]) -> Iterator[str]:
+    yield from _trl_messages(row) if "messages" in row else _prompt_completion(row)
+    score = row.get("score")
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        yield "invalid_score"
+
+
+def _openai_preference(row: dict[str, Any]) -> Iterator[str]:
+    if set(row) - {"input", "preferred_output", "non_preferred_output"}:
+        yield "unknown_key"
+    given = row.get("input")
+    if not isinstance(given, dict) or not isinstance(given.get("messages"), list) or not given["messages"]:
+        yield "invalid_input"
+        return
+    answers = [row.get(key) for key in ("preferred_output", "non_preferred_output")]
+    for answer in answers:
+        if not isinstance(answer, list) or not answer or not all(_is_answer(turn) for turn in answer):
+            yield "invalid_output"
+        else:
+            yield from dict.fromkeys(_openai({**given, "messages": [*given["messages"], *answer]}))
+    if answers[0] is not None and _folded(answers[0]) == _folded(answers[1]):
+        yield "nothing_preferred"
+    if any("weight" in turn or isinstance(turn.get("content"), list) for turn in given["messages"] if isinstance(turn, dict)):
+        yield "not_in_a_preference"
+
+
+def _is_answer(turn: Any) -> bool:
+    if not isinstance(turn, dict) or turn.get("role") not in ("assistant", "tool"):
+        return False
+    return "weight" not in turn and isinstance(turn.get("content", ""), str)
+
+
+_HEARD, _SAID = ("human", "observation"), ("gpt", "function_call")
+
+
+def _sharegpt(row: dict[str, Any]) -> Iterator[str]:
+    turns = row.get("conversations")
+    if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
+        yield "invalid_conversations"
+        return
+    if turns[0].get("from") == "system":
+        turns = turns[1:]
+    if not all(turn.get("from") in (*_HEARD, *_SAID) and isinstance(turn.get("value"), str) for turn in turns):
+        yield "invalid_turn"
+    elif len(turns) % 2 or any(turn["from"] not in (_SAID if at % 2 else _HEARD) for at, turn in enumerate(turns)):
+        yield "not_alternating"
+    if any(turn.get("from") == "function_call" and not _is_call(turn.get("value")) for turn in turns):
+        yield "invalid_function_call"
+    if not isinstance(row.get("system", ""), str):
+        yield "invalid_system"
+    tools = _json(row.get("tools") or "[]")
+    if not isinstance(tools, list) or not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in tools):
+        yield "invalid_tools"
+    elif not all(schema_valid(one.get("parameters", {})) for one in tools):
+        yield "invalid_tool_schema"
+
+
+def _is_call(text: Any) -> bool:
+    calls = _json(text)
+    listed = calls if isinstance(calls, list) else [calls]
+    return bool(listed) and all(isinstance(one, dict) and {"name", "arguments"} <= set(one) for one in listed)
+
+
+def _json(text: Any) -> Any:
+    try:
+        return msgspec.json.decode(text) if isinstance(text, str) else None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _alpaca(row: dict[str, Any]) -> Iterator[str]:
+    if not all(isinstance(row.get(key), str) for key in ("instruction", "input", "output")):
+        yield "invalid_row"
+    elif not row["instruction"].strip() or not row["output"].strip():
+        yield "empty_text"
+    if not isinstance(row.get("system", ""), str):
+        yield "invalid_system"
+    history = row.get("history", [])
+    if not isinstance(history, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(one, str) for one in pair) for pair in history
+    ):
+        yield "invalid_history"
 
 
 def _text(row: dict[str, Any]) -> Iterator[str]:
@@ -253,7 +355,12 @@ def _text(row: dict[str, Any]) -> Iterator[str]:
 
 
 _RULES: dict[str, _Rules] = {
+    "alpaca": _alpaca,
     "openai_chat": _openai,
+    "openai_preference": _openai_preference,
+    "reward": _reward,
+    "sharegpt": _sharegpt,
+    "trl_kto": _kto,
     "trl_messages": _trl_messages,
     "trl_prompt_completion": _prompt_completion,
     "trl_preference": _preference,
