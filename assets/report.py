@@ -105,7 +105,8 @@ def _with_bars(frame: pl.DataFrame) -> pl.DataFrame:
     longest = max([1, *whole])
     lengths = [(-(-BAR * p // longest), -(-BAR * w // longest)) for p, w in zip(part, whole, strict=True)]
     bars = [f"{'█' * p}{'░' * (w - p)} {share:.0%}" for (p, w), share in zip(lengths, shares, strict=True)]
-    return frame.insert_column(1, pl.Series("share", bars))
+    named = [name for name in frame.columns if name != "share"]
+    return frame.select(named[0], pl.Series("share", bars), *named[1:])
 
 
 def reasons_table(reasons: Mapping[tuple[str, str], int]) -> dg.TableMetadataValue:
