@@ -4,11 +4,13 @@ from typing import Any
 
 from flywheel.sources.alpaca import Alpaca
 from flywheel.sources.anthropic import Anthropic
+from flywheel.sources.argilla import Argilla
 from flywheel.sources.batches import Batches
 from flywheel.sources.bedrock import BedrockConverse
 from flywheel.sources.cohere import Cohere
 from flywheel.sources.gemini import Gemini
 from flywheel.sources.inspect_ai import InspectAI
+from flywheel.sources.label_studio import LabelStudio
 from flywheel.sources.langfuse import Langfuse
 from flywheel.sources.langsmith import LangSmith
 from flywheel.sources.litellm import LiteLLM
@@ -29,7 +31,7 @@ DIALECTS: tuple[Any, ...] = tuple(
         (
             *(Alpaca(), Anthropic(), BedrockConverse(), Cohere(), Gemini(), Langfuse(), LangSmith(), LiteLLM(), Messages()),
             *(Oasst(), Ollama(), OpenAIChat(), OpenAIResponses(), OTelGenAI(), Preference(), ShareGPT(), TauBench()),
-            *(InspectAI(), TensorZero(), Batches(), StoredCompletions()),
+            *(InspectAI(), TensorZero(), Batches(), StoredCompletions(), Argilla(), LabelStudio()),
         ),
         key=lambda dialect: -dialect.specificity,
     )

@@ -117,7 +117,12 @@ def test_anthropic_batches_are_joined_with_the_batch_as_it_was_created(tmp_path:
         "system": "Be brief.",
         "messages": [{"role": "user", "content": "?"}],
     }
-    message = {"id": "msg_01MXWxhWoPSgrYhjTuMDM6F1", "type": "message", "role": "assistant", "stop_reason": "end_turn"}
+    message: dict[str, Any] = {
+        "id": "msg_01MXWxhWoPSgrYhjTuMDM6F1",
+        "type": "message",
+        "role": "assistant",
+        "stop_reason": "end_turn",
+    }
     message |= {"content": [{"type": "text", "text": "Yes."}]}
     created = {"requests": [{"custom_id": "a", "params": params}, {"custom_id": "b", "params": params}]}
     results = [
