@@ -15,6 +15,7 @@ import polars as pl
 import xxhash
 
 from flywheel import __version__, plugins
+from flywheel.curate.label_rules import LabelRule, with_rules
 from flywheel.errors import PluginError
 from flywheel.project import UNDATED, Project
 from flywheel.settings import Plugged, Settings
@@ -72,7 +73,7 @@ def nodes(settings: Settings) -> dict[str, Node]:
     add(1, "scrubbed", ["cleaned"], settings.scrub, daily=True)
     add(1, "signatures", ["scrubbed"], settings.dedup, daily=True)
     for name, plugged in zip(verdicts, settings.filters, strict=True):
-        add(1, name, ["scrubbed"], _plugin_version("filter", plugged), daily=True)
+        add(1, name, ["scrubbed"], _plugin_version("filter", plugged, settings.labels), daily=True)
     add(2, "duplicates", ["signatures", *verdicts], settings.dedup.similarity)
     add(3, "curated", ["scrubbed", *verdicts, "duplicates"], "", daily=True)
     add(4, "splits", ["curated", "duplicates"], settings.splits)
@@ -85,23 +86,26 @@ def nodes(settings: Settings) -> dict[str, Node]:
         verified = ["verified"] if set(mix.take) - {"curated"} else []
         add(4, name, ["curated", "splits", "duplicates", *verified], mix)
     for name, chosen in zip(sets, settings.sets, strict=True):
-        add(4, name, [f"mixture/{chosen.mix}"], (chosen, _format_version(chosen.format)))
+        add(4, name, [f"mixture/{chosen.mix}"], (chosen, _format_version(chosen.format, settings.labels)))
     add(4, "ledger", ["records", "curated", *mixtures, *sets], "")
     add(4, "profile", ["curated"], "")
     add(4, "coverage", ["curated"], "")
     return made
 
 
-def _plugin_version(kind: str, plugged: Plugged) -> str:
-    """A broken or missing plugin must not keep the graph from loading: its own node says so when it runs."""
+def _plugin_version(kind: str, plugged: Plugged, labels: tuple[LabelRule, ...] = ()) -> str:
+    """A broken or missing plugin must not keep the graph from loading: its own node says so when it runs.
+
+    A plugin is imported only to ask whether it takes the project's `[[labels]]`, where there are any.
+    """
     try:
-        return plugins.code_version(kind, plugged.use, plugged.settings)
+        return plugins.code_version(kind, plugged.use, with_rules(kind, plugged.use, plugged.settings, labels))
     except PluginError as error:
         return f"broken: {error}"
 
 
-def _format_version(name: str) -> str:
-    return _plugin_version("format", Plugged(use=name, name=name, settings={}))
+def _format_version(name: str, labels: tuple[LabelRule, ...]) -> str:
+    return _plugin_version("format", Plugged(use=name, name=name, settings={}), labels)
 
 
 def digest63(*parts: object) -> int:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from flywheel.curate.label_rules import LabelRule
 from flywheel.errors import ConfigError
 from flywheel.synthesize.model_settings import ModelSettings
 
@@ -169,6 +170,7 @@ class _File(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dedup: Dedup = Dedup()
     splits: Splits = Splits()
     filters: list[dict[str, Any]] | None = None
+    labels: list[LabelRule] = []
     synthesize: list[dict[str, Any]] = []
     mix: list[Mix] = msgspec.field(default_factory=lambda: [Mix(name="chat")])
     sets: list[Set] = msgspec.field(default_factory=lambda: [Set(name="chat", format="openai_chat")])
@@ -203,6 +205,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dedup: Dedup
     splits: Splits
     filters: tuple[Plugged, ...]
+    labels: tuple[LabelRule, ...] = ()
     synthesize: tuple[Synthesis, ...]
     mix: tuple[Mix, ...]
     sets: tuple[Set, ...]
@@ -268,6 +271,7 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
         dedup=file.dedup,
         splits=file.splits,
         filters=_plugged(path, "filters", filters),
+        labels=tuple(file.labels),
         synthesize=tuple(_synthesis(path, entry) for entry in _plugged(path, "synthesize", file.synthesize)),
         mix=tuple(file.mix),
         sets=tuple(file.sets),
@@ -330,7 +334,7 @@ def _synthesis(path: Path, entry: Plugged) -> Synthesis:
 
 
 def _check_names(settings: Settings) -> None:
-    for section in ("sql", "filters", "synthesize", "mix", "sets"):
+    for section in ("labels", "sql", "filters", "synthesize", "mix", "sets"):
         names = [entry.name for entry in getattr(settings, section)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"{settings.path}: two [[{section}]] are called {twice[0]!r}; give one another `name`.")

@@ -227,9 +227,9 @@ def _pairs(
             add(split)
         else:
             prompt, mine, other = split
-            in_order_made = candidate.id is None and verdict.origin in ("feedback", "ab_winner")
             chosen, rejected = (mine, other) if verdict.reply_is_better else (other, mine)
-            first = verdict.reply_is_better if in_order_made else None
+            reply_first = _reply_first(record, candidate, verdict.origin)
+            first = None if reply_first is None else reply_first is verdict.reply_is_better
             add(Pair(prompt, chosen, rejected, verdict.origin, verdict.rule, first))
     found.sort(key=lambda pair: ORIGINS.index(pair.origin))
     return tuple(found), None if found else min(reasons | {"no_pair"}, key=NO_PAIR.index)
@@ -242,6 +242,22 @@ def _corrected(prompt: tuple[Message, ...], answer: tuple[Message, ...], opinion
     for origin, text, rule in opinion.texts:
         better = (*answer[:-1], text_message("assistant", text))
         yield Pair(prompt, better, answer, origin, rule, False)
+
+
+def _number(record: Record, candidate: Candidate) -> int | None:
+    """The place in which an answer of this record was shown, from 1, where its id says: `ID:2`."""
+    owner, colon, place = (candidate.id or "").rpartition(":")
+    return int(place) if colon and owner in (record.id, "answer") and place.isascii() and place.isdigit() else None
+
+
+def _reply_first(record: Record, candidate: Candidate, origin: Origin) -> bool | None:
+    """Whether the reply came before the candidate: by the numbers in their ids, else as choices of one response."""
+    numbers = [_number(record, other) for other in record.candidates]
+    mine = _number(record, candidate)
+    if mine is not None and None not in numbers:
+        own = min(set(range(1, len(numbers) + 2)) - set(numbers))
+        return own < mine
+    return True if candidate.id is None and origin in ("feedback", "ab_winner") else None
 
 
 class _Verdict(NamedTuple):
@@ -272,7 +288,7 @@ def _compare(reply: _Opinion, other: _Opinion, won: list[_Verdict], worse: tuple
 def _worse(record: Record, candidate: Candidate, rules: tuple[LabelRule, ...], dialect: str) -> tuple[Origin, str] | None:
     """What the first rule about such candidates says."""
     ranked = any(one.name == "rank" for one in record.feedback)
-    regenerated = candidate.id is not None and not ranked
+    regenerated = candidate.id is not None and not ranked and _number(record, candidate) is None
     kinds = {"all"} | ({"ranked"} if ranked else set()) | ({"regenerated"} if regenerated else set())
     for rule in rules:
         if rule.candidates in kinds and rule.fits(dialect):

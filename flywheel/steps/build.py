@@ -11,8 +11,9 @@ from flywheel import plugins
 from flywheel.engine import Made, file_exits, write_stage
 from flywheel.inspect.canaries import canary_report
 from flywheel.ledger import Outcome, exits, no_exits
+from flywheel.plugins import Format
 from flywheel.project import Project
-from flywheel.records import empty
+from flywheel.records import empty, from_batch
 from flywheel.schema import SCHEMA, column
 
 TRAINING_SETS = pa.schema(
@@ -24,6 +25,21 @@ TRAINING_SETS = pa.schema(
         column("tokens", pa.int64(), "counted by the set's tokenizer, or estimated"),
         column("bytes", pa.int64(), "size of the file"),
         column("sha256", pa.string(), "of the file"),
+    ]
+)
+
+LABELS = pa.schema(
+    [
+        column("id", pa.string(), "the record of the row"),
+        column("split", pa.string(), "which file it is in"),
+        column("label", pa.string(), "`good` or `bad`, where feedback on the reply says"),
+        column("score", pa.float64(), "in the scale of the rule that gives it"),
+        column("evidence", pa.list_(pa.string()), "`FEEDBACK:RULE` for each feedback on the reply on which a rule spoke"),
+        column("origin", pa.string(), "of the pair: where the preference comes from"),
+        column("rule", pa.string(), "of the pair: the rule that says which answer is better"),
+        column("chosen_characters", pa.int64(), "length of the better answer"),
+        column("rejected_characters", pa.int64(), "length of the worse one"),
+        column("chosen_first", pa.bool_(), "whether the better answer came first; null where unknown"),
     ]
 )
 
@@ -138,15 +154,18 @@ def mixture(project: Project, name: str, fingerprint: int) -> Made:
 
 def training_set(project: Project, name: str, fingerprint: int) -> Made:
     """Export one set, and register its files."""
+    from flywheel.curate.label_rules import with_rules
     from flywheel.format.export import export
     from flywheel.format.tokens import token_counter
 
     chosen = next(chosen for chosen in project.settings.sets if chosen.name == name)
+    own = with_rules("format", chosen.format, chosen.settings, project.settings.labels)
+    format: Format = plugins.build("format", chosen.format, own)
     mixture = f"mixture/{chosen.mix}"
     version = project.tables.version(mixture)
     exported = export(
         project.tables.batches(mixture),
-        plugins.build("format", chosen.format, chosen.settings),
+        format,
         folder=project.sets / name,
         set=chosen,
         token_counter=token_counter(project.settings.root / chosen.tokenizer if chosen.tokenizer else None),
@@ -166,6 +185,7 @@ def training_set(project: Project, name: str, fingerprint: int) -> Made:
         ],
         schema=["version", "split", "file", "rows", "tokens", "bytes", "sha256"],
     )
+    labels = labelled_rows(project, name, format, exported.exits, fingerprint)
     project.tables.write("training_sets", rows, schema=TRAINING_SETS, fingerprint=fingerprint, set=name)
     reasons = dict(exported.exits.group_by("reason").len().sort("reason").iter_rows())
     return Made(
@@ -178,8 +198,39 @@ def training_set(project: Project, name: str, fingerprint: int) -> Made:
             "files": rows.select("split", "rows", "tokens", "bytes", "sha256"),
             "path": str(exported.path),
             "set_version": exported.version,
+            **labels,
         },
     )
+
+
+def labelled_rows(project: Project, name: str, format: Format, refused: pl.DataFrame, fingerprint: int) -> dict[str, Any]:
+    """Register what each row of a set was labelled with and why, and measure the bias of its pairs; for formats with labels."""
+    from flywheel.format.pairs import Labelling
+    from flywheel.inspect.bias import pair_bias, pair_facts
+
+    if not isinstance(format, Labelling):
+        return {}
+    mix = next(chosen.mix for chosen in project.settings.sets if chosen.name == name)
+    table = pl.DataFrame(schema=pl.Schema(LABELS))
+
+    def rows() -> Iterator[pl.DataFrame]:
+        nonlocal table
+        for batch in project.tables.batches(f"mixture/{mix}"):
+            found = []
+            for record in from_batch(batch.join(refused, on="id", how="anti", maintain_order="left")):
+                labels, pair = format.labelled(record)
+                evidence = [f"{one.feedback}:{one.rule}" for one in labels.evidence]
+                facts = pair_facts(pair) if pair else {}
+                own = {"id": record.id, "split": record.split, "label": labels.label, "score": labels.score}
+                found.append(own | {"evidence": evidence} | facts)
+            made = pl.DataFrame(found, schema=pl.Schema(LABELS))
+            table = table.vstack(made.with_columns(evidence=pl.lit([], pl.List(pl.String))))
+            yield made
+
+    project.tables.write("labels", rows(), schema=LABELS, fingerprint=fingerprint, set=name)
+    counts = dict(table.group_by("label").len().drop_nulls().sort("label").iter_rows())
+    paired = table.filter(pl.col("origin").is_not_null())
+    return {"labels": counts} | ({"pair_bias": pair_bias(paired)} if paired.height else {})
 
 
 def _provenance(project: Project, mix: str) -> dict[str, Any]:

@@ -52,9 +52,10 @@ def signatures(project: Project, _: str, day: str, fingerprint: int) -> Made:
 def verdicts(project: Project, name: str, day: str, fingerprint: int) -> Made:
     """Let one filter score one day's conversations."""
     from flywheel.curate.judge import VERDICTS, judge
+    from flywheel.curate.label_rules import with_rules
 
     plugged = next(plugged for plugged in project.settings.filters if plugged.name == name)
-    chosen = plugins.build("filter", plugged.use, plugged.settings)
+    chosen = plugins.build("filter", plugged.use, with_rules("filter", plugged.use, plugged.settings, project.settings.labels))
     rows = kept = 0
 
     def verdicts() -> Iterator[pl.DataFrame]:
