@@ -10,7 +10,10 @@ from flywheel.errors import ConfigError
 
 
 class Gazetteer(NamedTuple):
-    """Lower-case words: `first` and `last` names, `places` (may be several words), `common` words; the rest as in words.toml."""
+    """Lower-case words: `first` and `last` names, `places` (may be several words), `common` words; the rest as in words.toml.
+
+    `common` holds the `ordinary` words of words.toml too.
+    """
 
     first: frozenset[str]
     last: frozenset[str]
@@ -20,6 +23,7 @@ class Gazetteer(NamedTuple):
     institutions: frozenset[str]
     familiar: frozenset[str]
     brands: frozenset[str]
+    cities: frozenset[str]
 
 
 @cache
@@ -32,7 +36,7 @@ def gazetteer() -> Gazetteer:
     first, last, places, common = (_words(name) for name in ("first_names", "last_names", "places", "common_words"))
     text = (files("flywheel.curate.scrub") / "data" / "words.toml").read_text("utf-8")
     more = {name: frozenset(words.split()) for name, words in tomllib.loads(text).items()}
-    return Gazetteer(first, last, places, common, **more)
+    return Gazetteer(first, last, places, common | more.pop("ordinary"), **more)
 
 
 def _words(name: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Names of people by word lists and context: introductions, titles, first name beside last name, signatures."""
+"""Names of people by word lists and context: introductions, titles, first name beside last name, signatures, speakers."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from flywheel.curate.scrub.gazetteer import Gazetteer, gazetteer
 from flywheel.curate.scrub.letters import CAPITALISED, UPPER
 from flywheel.curate.scrub.spans import NAME, Span
 
-_WORD = re.compile(rf"(?<![\w@#/\\.])(?<!\w['’-]){CAPITALISED}")
+_WORD = re.compile(rf"[{UPPER}](?<![\w@#/\\.].)(?<!\w['’-].)[^\W\d_]{{0,30}}(?:['’\-][^\W\d_]{{1,30}}){{0,3}}(?![\d_])")
 _CONTRACTION = re.compile(
     r"['’](?:m|ve|ll|d|re|t)\Z|\A(?:[Ii]t|[Hh]e|[Ss]he|[Tt]hat|[Ww]hat|[Ww]ho|[Ll]et|[Tt]here|[Hh]ere)['’]s\Z"
 )
@@ -18,26 +18,56 @@ _TITLE = (
     r"(?:Mrs?|Ms|Mx|Miss|Dr|Prof(?:essor)?|Doctor|Sir|Madam|Lady|Lord|Captain|Capt|Sgt|Sergeant|Judge|Senator|Rev|Herrn?|Frau|"
     r"Señora?|Sra?|Mme|Mlle|Monsieur|Madame|Signora?|Sig|Dhr|Mevr|Pan|Pani|Shri|Smt)"
 )
+_CERTAIN = re.compile(
+    rf"(?:\b(?i:(?:my|her|his|their|maiden) (?:full |last |first |legal )?name(?: is|'s|:)|(?:full|first|last|maiden|family|"
+    rf"given) name ?[:=]|surname ?[:=]|your (?:full )?name\?|calls? me|named (?:him|her)|ich heiße|mein name ist|je m'appelle|me llamo|"
+    rf"mi nombre es|mi chiamo|meu nome é|ik heet|m(?:rs?|s)\.)|\b{_TITLE}\.?)[ \n*_\"]{{1,4}}\Z"
+)
+"""Whatever is capitalised after this is a name, ordinary words included (`Her maiden name is Key`)."""
 _STRONG = re.compile(
-    rf"(?:\b(?i:(?:my|her|his|their|maiden) (?:full |last |first |legal )?name(?: is|'s|:)|name (?:is|was|on (?:the|"
-    rf"my) \w+ is)|(?:full |first |last |sur)?name ?[:=]|"
-    rf"named|call me|dear|attn:?|signed(?: by)?,?|sincerely,?|(?:kind |best |warm )?regards,?|yours(?: truly)?,|cheers,|"
-    rf"ich heiße|mein name ist|je m'appelle|me llamo|mi nombre es|mi chiamo|meu nome é|ik heet|follow(?:ing)? up with|"
-    rf"(?:wife|husband|partner|son|daughter|brother|sister|mother|father|friend|boss|manager|colleague|"
-    rf"spouse)(?:'s)?(?: name)?(?: is|,)?)"
-    rf"|\b{_TITLE}\.?)[ \n*_\"]{{1,4}}\Z"
+    r"(?i)\b(?:name (?:is|was|on (?:the|my) \w+ is)|name ?[:=]|named|dear|attn:?|signed(?: by)?,?|sincerely,?|"
+    r"(?:kind |best |warm )?regards,?|yours(?: truly)?,|cheers,|account holder:?|follow(?:ing)? up with|"
+    r"(?:wife|husband|partner|son|daughter|brother|sister|mother|father|friend|boss|manager|colleague|spouse|child)"
+    r"(?:'s)?(?: name)?(?: is|,)?)[ \n*_\"]{1,4}\Z"
 )
 _WEAK = re.compile(
     r"(?i)(?:\b(?:I'?m|I am|this is|it'?s|under(?: the name(?: of)?)?|hi|hello|hey|thanks?,?|thank you,?|with|by|from|for|"
     r"to|ask|tell|told|"
     r"meet|met|and|best,|love,|hallo|bonjour|hola|ciao|said|says|asked|is)|[,:(\"\n>]|\A)[ \n*_\"]{0,3}\Z"
 )
+_OF_PERSON = re.compile(
+    r"(?i)\b(?:I'?m|I am|under|hi|hello|hey|(?:directed|written|sung|composed|founded|painted|signed|invented|assisted) by|"
+    r"starring|assistant to|ask|told?|tell|met|heard|for my (?:son|daughter|wife|husband)|guardian|account of) \Z"
+)
+"""Before two capitalised words that no list knows, this makes them a person."""
+_PLACED = re.compile(r"(?i)\b(?:in|at|near|of|from|to|via|around|visit(?:ed|ing)?|across|city|town|north|south|east|west|mount|lake) \Z")
+_THING_BEFORE = re.compile(r"(?i)(?:\A|[^\w'’])(?:my|the|our|your|this|that|these|an?|another|new|each|every|which|old|its|both|any) \Z")
+_THING_AFTER = re.compile(r"(?: [^\W\d_]{1,12}){0,2}[ -][A-Z]{0,2}\d{1,4}[A-Za-z]?(?![\w:/.-]*\d)(?! [A-Z][a-z]+ (?:St|Ave|Rd|Road|Lane|Street)\b)")
+_CODE_AFTER = re.compile(r"[(\[=_`]|\.\w|::| ?(?:=|==|\(\)) ")
+_CODE_BEFORE = re.compile(r"[`$%<\\]\Z|\b(?:import|class|def|extends|instanceof) \Z")
 _LOWER_CUE = re.compile(
-    r"(?i)\b(?:my name is|name(?:'s| is|:)|call me|named|patient|contact|follow up with|speak (?:to|with)|mrs?\.?|ms\.?|dr\.?) "
-    r"([^\W\d_A-Z]{2,20}(?: [^\W\d_A-Z]{2,20}){0,2})"
+    r"\b(?P<cue>(?i:my name is|maiden name is|name(?:'s| is|:)|calls? me|named|patient|contact|follow up with|speak (?:to|with)|"
+    r"mrs?\.?|ms\.?|dr\.?)) "
+    r"(?P<name>[^\W\d_A-Z]{2,20}(?: (?:[^\W\d_A-Z]\.? )?[^\W\d_A-Z]{2,20}){0,2})"
 )
 _FULL_STOP = re.compile(r"[.!?\n]\s*[\"'(*]*\Z|\A\s*\Z")
-_LIST = re.compile(rf"\b({CAPITALISED}(?:, {CAPITALISED}){{1,6}},? and {CAPITALISED})")
+_LIST = re.compile(rf"(?<!\w){CAPITALISED}(?:, {CAPITALISED}){{1,6}},? (?:and|&) {CAPITALISED}")
+_SPEAKER = re.compile(rf"(?m)^[ \t>*]{{0,4}}(?P<name>{CAPITALISED}(?: {CAPITALISED}){{0,2}}):(?=[ \n])")
+_LINE = re.compile(r"(?m)^[ \t]{0,4}(?P<name>[^\W\d_]{2,20}(?: [^\W\d_]\.?)?(?: [^\W\d_]{2,20}){1,2})[ \t]{0,2}(?=\n)")
+_CONTACT = re.compile(r"(?i)\b(?:phone|mobile|tel|e-?mail|apt|suite|fax)\b|\w@\w|(?<![\d.])\d{5}(?![\d.])")
+_LIVES = re.compile(
+    r"(?:,? (?:who )?(?:lives|lived|was born|is from|grew up|spent (?:a|the|his|her|most)|passed away|got married|smiled|laughed|"
+    r"nodded|sighed)\b)"
+)
+"""Only people do this."""
+_VOCATIVE = re.compile(r", (?:can|could|would|will) (?:I|you|we)\b")
+_SAID = re.compile(r"[!?,.\"”'’] (?:said|asked|replied|whispered|shouted|cried|answered) \Z")
+_ACTS = re.compile(
+    r" (?:lives|said|says|told|asked|replied|wrote|called|works|was born|thinks|wants|loves|has|had|just|went|came|is from|knows|"
+    r"left|spent|got|took|gave|feels|felt|did|does)\b"
+)
+_COMMANDS = re.compile(r" (?:the|an?|all|it|your|this|these|that|each|every|any|up|down|off|out|and hold)\b")
+"""After a capital at the beginning of a sentence: an instruction (`Mark all of them`), no name."""
 _MAXIMUM_WORDS = 5
 
 
@@ -46,161 +76,316 @@ class Word(NamedTuple):
 
     start: int
     end: int
+    text: str
     lower: str
-    joined: bool
+
+
+Run = list[Word]
 
 
 def find_names(text: str) -> list[Span]:
     """Names of people in a normalised text, as PERSON spans. Time is linear in the text's length."""
     lists = gazetteer()
-    spans = [Span(start, end, "PERSON", NAME) for run in _runs(text) for start, end in _names_in_run(text, run, lists)]
-    spans += [Span(start, end, "PERSON", NAME) for start, end in _enumerated(text, lists)]
-    spans += [Span(start, end, "PERSON", NAME) for start, end in _lower_case(text, lists)]
-    return spans
+    runs = list(_runs(text))
+    things = _things(text, runs, lists)
+    found = [span for run in runs for span in _names_in_run(text, run, lists, things)]
+    found += _enumerated(text, lists)
+    if ":" in text:
+        found += _speakers(text, lists)
+    if "\n" in text:
+        found += _lines(text, lists)
+    found += _lower_case(text, lists)
+    return [Span(start, end, "PERSON", NAME) for start, end in found]
 
 
-def _runs(text: str) -> Iterator[list[Word]]:
+def _runs(text: str) -> Iterator[Run]:
     """Capitalised words that stand side by side, at most a particle or an initial's full stop between them."""
-    run: list[Word] = []
+    run: Run = []
     for match in _WORD.finditer(text):
-        if _CONTRACTION.search(match[0]):
-            continue
-        word = match[0][:-2] if match[0].endswith(("'s", "’s")) else match[0]
-        joined = False
-        if run:
-            between = text[run[-1].end : match.start()]
-            initial = run[-1].end - run[-1].start <= 2 and between in (". ", ".")
-            joined = between in (" ", "  ") or initial or _PARTICLE.fullmatch(between) is not None
-        if not joined:
-            if run:
-                yield run
+        word = match[0]
+        if "'" in word or "’" in word:
+            if _CONTRACTION.search(word):
+                continue
+            if word.endswith(("'s", "’s")):
+                word = word[:-2]
+        if run and not _joined(text, run[-1], match.start()):
+            yield run
             run = []
-        run.append(Word(match.start(), match.start() + len(word), word.lower(), joined))
+        run.append(Word(match.start(), match.start() + len(word), word, word.lower()))
     if run:
         yield run
 
 
-def _names_in_run(text: str, run: list[Word], lists: Gazetteer) -> Iterator[tuple[int, int]]:
+def _joined(text: str, last: Word, start: int) -> bool:
+    gap = start - last.end
+    if gap > 16:
+        return False
+    between = text[last.end : start]
+    if gap < 3:
+        return between in (" ", "  ") or (between in (". ", ".") and last.end - last.start <= 2)
+    return _PARTICLE.fullmatch(between) is not None
+
+
+def _things(text: str, runs: list[Run], lists: Gazetteer) -> set[str]:
+    """First words of runs that the text treats as a product: `my Rollo`, `Orrin 55`. Nobody says `the Anna`."""
+    things = set()
+    for run in runs:
+        word = run[0]
+        if word.lower in lists.first and (_THING_BEFORE.search(text[max(0, word.start - 10) : word.start]) or _is_model(text, run)):
+            things.add(word.lower)
+    return things
+
+
+def _is_model(text: str, run: Run) -> bool:
+    return _THING_AFTER.match(text, run[0].end) is not None
+
+
+def _names_in_run(text: str, run: Run, lists: Gazetteer, things: set[str]) -> Iterator[tuple[int, int]]:
     position = 0
     while position < len(run):
-        length = _name_length(text, run, position, lists)
+        length = _name_length(text, run, position, lists, things)
         if length:
             yield run[position].start, run[position + length - 1].end
         position += max(length, 1)
 
 
-def _name_length(text: str, run: list[Word], at: int, lists: Gazetteer) -> int:
+def _name_length(text: str, run: Run, at: int, lists: Gazetteer, things: set[str]) -> int:
     """How many words of the run, from `at` on, are a person's name; 0 for none."""
     word = run[at]
-    before = text[max(0, word.start - 40) : word.start]
-    if _STRONG.search(_PARTICLES_BEFORE.sub("", before)):
-        length = 0
-        while at + length < len(run) and length < _MAXIMUM_WORDS and _may_be_name(run[at + length], lists, length > 0):
-            length += 1
-        return length
-    if not _may_be_name(word, lists, False) and word.lower not in lists.first:
+    before = _PARTICLES_BEFORE.sub("", text[max(0, word.start - 40) : word.start])
+    if _CERTAIN.search(before):
+        return _following(run, at, lists, certain=True)
+    if _STRONG.search(before):
+        return _following(run, at, lists, certain=False)
+    if word.lower in lists.never or word.lower in lists.institutions or _is_code(text, word):
         return 0
-    length = _full_name(run, at, lists)
-    return length or int(_stands_alone(text, run, at, lists))
+    if word.lower in lists.common and word.lower not in lists.first:
+        return 0
+    length = _full_name(text, run, at, lists, things, before)
+    return length or int(_stands_alone(text, run, at, lists, things, before))
 
 
-def _full_name(run: list[Word], at: int, lists: Gazetteer) -> int:
+def _following(run: Run, at: int, lists: Gazetteer, *, certain: bool) -> int:
+    """How many words belong to a name that a cue announces. A `certain` cue makes ordinary words names too."""
+    length = 0
+    while at + length < len(run) and length < _MAXIMUM_WORDS:
+        word = run[at + length]
+        initial = len(word.lower) == 1 and length > 0
+        known = word.lower in lists.last if length else len(run) == 1 and word.lower in lists.first
+        ordinary = word.lower in lists.common and not certain and not known
+        if length == 0 and word.lower in lists.never and _is_month(run, at, lists):
+            length = 1
+            continue
+        if not initial and (word.lower in lists.never or word.lower in lists.institutions or ordinary or _is_mixed(word)):
+            if not (certain and length > 0 and word.lower in lists.brands):
+                break
+        length += 1
+    return length
+
+
+def _is_month(run: Run, at: int, lists: Gazetteer) -> bool:
+    """`Jan Jílek`, `April Jones`: a first name that is a word of the calendar too, with a surname after it."""
+    return run[at].lower in lists.first and at + 1 < len(run) and _is_plain(run[at + 1].lower, lists)
+
+
+def _full_name(text: str, run: Run, at: int, lists: Gazetteer, things: set[str], before: str) -> int:
     word = run[at]
     end = at + 1
-    initials = 0
     while end < len(run) and len(run[end].lower) == 1:
         end += 1
-        initials += 1
-    if end >= len(run) or word.lower in lists.never or len(word.lower) < 2:
+    initials = end - at - 1
+    if end >= len(run) or len(word.lower) < 2:
         return 0
     following = run[end]
-    brand = following.lower in lists.never and not (_in(lists.first, word) and following.lower in lists.brands)
-    if brand or len(following.lower) < 2:
+    if following.lower in lists.never and not (_in(lists.first, word) and following.lower in lists.brands):
         return 0
-    if " ".join(w.lower for w in run[at : end + 1]) in lists.places:
+    if len(following.lower) < 2 or " ".join(w.lower for w in run[at : end + 1]) in lists.places:
         return 0
-    first, last = _in(lists.first, word), _in(lists.last, following)
-    ordinary, odd = word.lower in lists.common, following.lower in lists.common
-    swapped = _in(lists.last, word) and _in(lists.first, following)
-    if ordinary:
-        accepted = first and last and not odd
-    elif first or swapped:
-        accepted = (
-            (last or not odd) if word.lower not in lists.places else not odd and (last or following.lower not in lists.places)
-        )
-    else:
-        listed = last or _in(lists.first, following)
-        abroad = word.lower in lists.places or following.lower in lists.places
-        accepted = not odd and ((initials > 0 and run[at + 1].lower not in ("a", "i")) or (listed and not abroad))
-    if not accepted:
+    if not _is_pair(text, run, at, end, lists, things, before, initials > 0 and run[at + 1].lower not in ("a", "i")):
         return 0
     end += 1
-    while end < len(run) and end - at < _MAXIMUM_WORDS and _in(lists.last, run[end]) and _may_be_name(run[end], lists, True):
+    while end < len(run) and end - at < _MAXIMUM_WORDS and _in(lists.last, run[end]) and _may_continue(run[end], lists):
         end += 1
     if end < len(run) and run[end].lower in lists.institutions:
         return 0
     return end - at
 
 
-def _stands_alone(text: str, run: list[Word], at: int, lists: Gazetteer) -> bool:
+def _is_pair(
+    text: str, run: Run, at: int, end: int, lists: Gazetteer, things: set[str], before: str, with_initial: bool
+) -> bool:
+    """Whether the word at `at` and the one at `end` (initials between them) are first and last name, in either order."""
+    word, following = run[at], run[end]
+    first, last = _in(lists.first, word), _in(lists.last, following)
+    ordinary, odd = word.lower in lists.common, following.lower in lists.common
+    if _is_shouted(word) or _is_shouted(following) or _is_mixed(word) or _is_mixed(following):
+        shouted = _is_shouted(following) and not _is_mixed(word) and len(following.lower) > 2
+        return shouted and first and last and not ordinary and (not odd or not _is_shouted(word))
+    if word.lower in things or _THING_BEFORE.search(before):
+        return first and last and not ordinary and not odd and len(following.lower) > 3
+    if ordinary:
+        return first and last and not odd
+    if first and with_initial:
+        return True
+    abroad, away = word.lower in lists.places, following.lower in lists.places
+    if first or (_in(lists.last, word) and _in(lists.first, following)):
+        if not abroad or word.lower in lists.familiar:
+            return last or not odd or _ends_plainly(text, run, at, end, before)
+        return not odd and (last or not away or word.lower not in lists.cities)
+    if odd:
+        return False
+    if with_initial or (last or _in(lists.first, following)) and not abroad and not away:
+        return True
+    if end > at + 1 or (abroad and away):
+        return False
+    if _OF_PERSON.search(before):
+        return True
+    possessive = text.startswith(("'s ", "’s "), following.end) and end == len(run) - 1 and _is_plain(word.lower, lists)
+    return not abroad and not away and (possessive or _looks_foreign(word, following))
+
+
+def _ends_plainly(text: str, run: Run, at: int, end: int, before: str) -> bool:
+    """`change it to Moira Pagan`: two capitalised words alone in mid-sentence, the second an ordinary word elsewhere."""
+    alone = at == 0 and end == len(run) - 1
+    return alone and before[-2:-1].islower() and not _is_model(text, run)
+
+
+_FOREIGN = frozenset("łśźżčřšěůđćőűğşıþðęąńťďľĺŕāēīūļņķģėįų")
+
+
+def _looks_foreign(word: Word, following: Word) -> bool:
+    """Letters that words of Western Europe do not have, in two words that neither list knows."""
+    return not _FOREIGN.isdisjoint(word.lower + following.lower)
+
+
+def _stands_alone(text: str, run: Run, at: int, lists: Gazetteer, things: set[str], before: str) -> bool:
     """A first name by itself: listed, no ordinary word, no place, no part of a longer title."""
     word = run[at]
-    if len(word.lower) < 3 or not _in(lists.first, word) or not _may_be_name(word, lists, False):
+    if len(word.lower) < 3 or word.text.isupper() or _is_mixed(word) or word.lower in lists.common:
         return False
-    if len(run) > 1 and any(other.lower not in lists.common and other is not word for other in run[at + 1 :]):
+    if len(run) == 1 and (_VOCATIVE.match(text, word.end) or word.lower not in lists.places and _does(text, word, before)):
+        return True
+    if not _in(lists.first, word) or word.lower in things:
         return False
-    if at > 0 and run[at - 1].lower not in lists.common | lists.never:
+    if any(len(other.lower) > 1 and other.lower not in lists.never for other in run[at + 1 : at + 2]):
         return False
-    if text[word.start : word.end].isupper() or (at > 0 and f"{run[at - 1].lower} {word.lower}" in lists.places):
+    if at > 0 and not _follows_greeting(text, run[at - 1], word, lists):
         return False
-    if word.lower in lists.places:
-        addressed = _WEAK.search(text[max(0, word.start - 30) : word.start]) is not None and word.lower in lists.familiar
-        return addressed or _ACTS.match(text, word.end) is not None
-    return True
+    if _COMMANDS.match(text, word.end) and begins_sentence(text, word.start):
+        return False
+    if word.lower not in lists.places:
+        return True
+    if _ACTS.match(text, word.end):
+        return word.lower not in lists.cities or _LIVES.match(text, word.end) is not None
+    if word.lower in lists.familiar:
+        return _WEAK.search(before) is not None
+    return word.lower not in lists.cities and not _PLACED.search(before)
 
 
-_ACTS = re.compile(r" (?:lives|said|says|told|asked|replied|wrote|called|works|was born|thinks|wants|loves)\b")
+def _does(text: str, word: Word, before: str) -> bool:
+    return _LIVES.match(text, word.end) is not None or _SAID.search(before) is not None
 
 
-def _may_be_name(word: Word, lists: Gazetteer, inside: bool) -> bool:
-    """No ordinary word: inside a name, listed names may be ordinary words too (`Grace Hope`)."""
-    if word.lower in lists.never or word.lower in lists.institutions:
+def _follows_greeting(text: str, last: Word, word: Word, lists: Gazetteer) -> bool:
+    """`Thanks Anna`: the capital before the name begins a sentence, or is an initial of somebody else (`plan B. Joe left`)."""
+    if len(last.lower) == 1:
+        return True
+    ordinary = last.lower in lists.common or last.lower in lists.never
+    return ordinary and begins_sentence(text, last.start) and f"{last.lower} {word.lower}" not in lists.places
+
+
+def _is_code(text: str, word: Word) -> bool:
+    return _CODE_AFTER.match(text, word.end) is not None or _CODE_BEFORE.search(text[max(0, word.start - 12) : word.start]) is not None
+
+
+def _is_shouted(word: Word) -> bool:
+    return len(word.text) > 1 and word.text.isupper()
+
+
+_PREFIX = re.compile(r"(?:Mc|Mac|De|Di|Du|Da|La|Le|Van|Von|Fitz|O['’]|D['’]|St)(?=[A-Z])")
+
+
+def _is_mixed(word: Word) -> bool:
+    """`DataFrame`, `iPhone`, `OpenAI`: capitals within, which names have only after a prefix, a hyphen or an apostrophe."""
+    tail = word.text[1:]
+    if tail.islower() or not tail or word.text.isupper():
         return False
-    return word.lower not in lists.common or (inside and (word.lower in lists.last or word.lower in lists.first))
+    return any(part[1:] != part[1:].lower() for part in re.split(r"[-'’]", _PREFIX.sub("", word.text)))
+
+
+def _may_continue(word: Word, lists: Gazetteer) -> bool:
+    return word.lower not in lists.never and word.lower not in lists.institutions
 
 
 def _in(names: frozenset[str], word: Word) -> bool:
     return word.lower in names or ("-" in word.lower and any(part in names for part in word.lower.split("-") if len(part) > 2))
 
 
+def _is_plain(word: str, lists: Gazetteer) -> bool:
+    return word not in lists.never and word not in lists.institutions and word not in lists.common
+
+
 def _enumerated(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
-    """`Kónya, Becker and Vasquez`: a list of capitalised words that holds a listed name and no ordinary word or place."""
-    if " and " not in text:
+    """`Kónya, Becker and Vasquez`: a list of capitalised words of which half are listed names and none is an ordinary word."""
+    if ", " not in text or (" and " not in text and " & " not in text):
         return
     for match in _LIST.finditer(text):
-        words = [Word(m.start(), m.end(), m[0].lower(), False) for m in _WORD.finditer(text, match.start(), match.end())]
-        plain = all(_may_be_name(word, lists, False) for word in words) and any(word.lower not in lists.places for word in words)
-        if plain and sum(word.lower in lists.last or word.lower in lists.first for word in words) * 2 >= len(words):
-            yield from ((word.start, word.end) for word in words)
+        words = [(m.start(), m.end(), m[0].lower()) for m in _WORD.finditer(text, match.start(), match.end())]
+        words = [word for word in words if word[2] != "and"]
+        likely = sum(word in lists.last or (word in lists.first and word not in lists.cities) for _, _, word in words)
+        if likely * 2 >= len(words) and all(_is_listable(word, lists) for _, _, word in words):
+            if any(word not in lists.places for _, _, word in words) or all(_is_surname(word, lists) for _, _, word in words):
+                yield from ((start, end) for start, end, _ in words)
+
+
+def _is_surname(word: str, lists: Gazetteer) -> bool:
+    return word in lists.last and word not in lists.cities
+
+
+def _is_listable(word: str, lists: Gazetteer) -> bool:
+    return word not in lists.never and word not in lists.institutions and (word not in lists.common or word in lists.last)
+
+
+def _speakers(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
+    """`Nicole: Remember me?` under `Ubul: What a wife.`: who speaks in a dialogue of two or more, when one is a listed name."""
+    labels = [(m.start("name"), m.end("name"), m["name"].lower().split(" ")) for m in _SPEAKER.finditer(text)]
+    people = [label for label in labels if all(_is_plain(word, lists) for word in label[2])]
+    if len(labels) < 2 or 2 * len(people) < len(labels):
+        return
+    if any(words[0] in lists.first and words[0] not in lists.cities for _, _, words in people):
+        yield from ((start, end) for start, end, _ in people)
+
+
+def _lines(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
+    """A line that is nothing but a name, as in signatures and address blocks, in either case."""
+    for match in _LINE.finditer(text):
+        words = [word for word in match["name"].lower().split(" ") if len(word.rstrip(".")) > 1]
+        if not all(_is_plain(word, lists) for word in words):
+            continue
+        capital = match["name"].istitle() and " ".join(words) not in lists.places
+        if words[0] in lists.first:
+            accepted = words[-1] in lists.last or (capital and words[-1] not in lists.places)
+        else:
+            accepted = capital and _CONTACT.search(text, match.end(), match.end() + 250) is not None
+        if accepted:
+            yield match.span("name")
 
 
 def _lower_case(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
     for match in _LOWER_CUE.finditer(text):
-        end = match.start(1)
-        for word in match[1].split(" "):
-            listed = word in lists.first or (end > match.start(1) and len(word) > 3)
-            if not listed or word in lists.never or word in lists.common or word in lists.places:
+        end = start = match.start("name")
+        own = match["cue"].lower() in ("my name is", "maiden name is", "call me", "calls me")
+        for word in match["name"].split(" "):
+            initial = len(word.rstrip(".")) == 1 and end > start
+            listed = word in lists.first or initial or (end > start and len(word) > 3) or (own and len(word) > 3)
+            if not listed or not (initial or _is_plain(word, lists)) or (word in lists.places and word not in lists.first):
                 break
-            end += len(word) + (end > match.start(1))
-        if end > match.start(1):
-            yield match.start(1), end
+            end += len(word) + (end > start)
+        if end > start:
+            yield start, end
 
 
 def begins_sentence(text: str, position: int) -> bool:
     """Whether a capital at this position says nothing, because a sentence begins there."""
     return _FULL_STOP.search(text[max(0, position - 6) : position]) is not None
 
-
-def is_capital(character: str) -> bool:
-    """Whether names may begin with this letter."""
-    return character in UPPER

@@ -41,7 +41,8 @@ _STREETS = tuple(
         rf"(?<!\w)\d{{1,4}}(?: ?(?:bis|ter))?,? {_ROMANCE} {_SMALL}{_CAP}(?:[ -]{_SMALL}{_CAP}){{0,3}}",
         rf"(?<!\w){_ROMANCE} {_SMALL}{_CAP}(?:[ -]{_SMALL}{_CAP}){{0,3}},? (?:n[º°.]? ?)?\d{{1,5}}\b",
         rf"(?m)^[^\w\n]{{0,5}}(?:address:? ?)?\d{{1,6}}(?: {_CAP}| {_SMALL}){{1,5}} \d{{1,4}}\b[ ]{{0,3}}$",
-        r"\b(?:(?:USS|USNS|USNV|USCGC|PSC) [^\n,]{1,30}|Unit \d{1,5} Box \d{1,5})[,\n ]{1,4}[ADF]PO,? A[AEP] \d{5}\b",
+        r"\b(?i:(?:(?:USS|USNS|USNV|USCGC) [^\n,]{1,30}|(?:PSC|CMR|Unit) \d{1,5},? Box \d{1,5})[,\n ]{1,4}[ADF]PO,? A[AEP] \d{5}\b)",
+        rf"\b(?:the )?corner of (?=[{UPPER}\d])[^\n.?!,:]{{3,60}} and {_CAP}(?: {_CAP}| \d{{1,4}}){{0,4}}",
         r"\b(?i:p\.? ?o\.? ?box|postfach|apartado) \d{1,7}\b",
     )
 )
@@ -52,7 +53,7 @@ _UNIT_BLOCK = re.compile(
     rf"{_CAP}(?: {_CAP}){{0,3}} \d{{1,4}})[ ]?[,\n][^\w\n]{{0,8}}(?:{_UNIT_WORD})"
 )
 _ADDRESS_CUE = re.compile(
-    r"(?i)\b(?:address(?:es)?(?: (?:is|was|to|of))?|live[sd]?(?: at| in| on)?|living (?:at|in|on)|located (?:at|in|on)|"
+    r"(?i)\b(?:address(?:es)?(?: (?:is|was|to|of|with))?|meet (?:me|you|us|him|her|them) at|return to|live[sd]?(?: at| in| on)?|living (?:at|in|on)|located (?:at|in|on)|"
     r"(?:is|are|was) (?:at|on)|"
     r"(?:sen[dt]|ship(?:ped)?|deliver(?:ed|y)?|mail(?:ed)?|move[d]?|moving|relocat\w+|one|card|it|go|going|come) to|home(?: at)?|"
     r"reside[sd]? (?:at|in)|stay(?:ing|ed)? (?:at|in)|office (?:is )?(?:at|in)|adresse|direcci[oó]n|indirizzo|wohne in)"
@@ -68,7 +69,7 @@ _NUMBERED_TWICE = re.compile(
 _TAIL = re.compile(
     rf"(?:[ ,\n]{{1,4}}\s{{0,6}}|,? ?\n[^\w\n]{{1,6}})(?:St\.|{_UNIT}|[A-Z]{{2}}(?:[ ,]{{1,2}}\d{{5}}(?:-\d{{4}})?)\b|"
     rf"(?P<zip>\d{{4,6}}(?:-\d{{4}})?)\b|"
-    rf"(?P<place>{CAPITALISED}(?:[ -]{CAPITALISED}){{0,3}}))"
+    rf"(?P<place>{CAPITALISED}(?:[ -](?:(?:de|del|do|da|di|du|nad|na|u|am|an|im|of|on|upon|la|le|el) )?{CAPITALISED}){{0,3}}(?: \([^()\n]{{2,30}}\))?)(?!:))"
 )
 _ZIP = re.compile(
     r"(?i)\b(?:zip|zip ?code|postal ?code|post ?code|plz|postleitzahl|code postal|c\.?p\.?|cap)\b(?: (?:is|code|"
@@ -76,10 +77,10 @@ _ZIP = re.compile(
     r"([A-Z]?\d[A-Z\d][ -]?[A-Z\d]{1,5}(?:-\d{4})?)\b"
 )
 _STATE_ZIP = re.compile(r"(?<=, )[A-Z]{2},? (\d{5}(?:-\d{4})?)\b")
-_HERE = re.compile(
-    r"(?i)\b(?:I|I'?m|I'?ve|my|we|our|me|us|he|she|his|her|address|lives?|living|lived|born|moved|moving|travell?ing|"
-    r"travel(?:led)?|trip|"
-    r"visit(?:ed|ing)?|flying|flight|stay(?:ing|ed)?|resident|hometown|office|branch(?:es)?|located|based|deliver|ship(?:ped)?)\b"
+_PERSONAL = re.compile(
+    r"(?i)\b(?:I|I'?m|I'?ve|my|we|our|me|us|he|she|his|her|they|who|address|lives?|living|lived|born|moved|moving|travell?ing|"
+    r"travel(?:led)?|trip|visit(?:ed|ing)?|flying|flight|stay(?:ing|ed)?|resident|hometown|office|branch(?:es)?|located|based|"
+    r"deliver|ship(?:ped)?)\b"
 )
 _KNOWLEDGE = re.compile(
     r"(?i)\b(?:capital|population|history|historical|currency|president|minister|king|queen|empire|flag|largest|biggest|"
@@ -87,12 +88,19 @@ _KNOWLEDGE = re.compile(
     r"language|econom\w+|climate|explain|describe|essay|poem|story|country|countries|list|compare|famous|invented|"
     r"located in which)\b"
 )
-_WHERE = re.compile(
-    rf"\b(?:originally from|(?:I'm|I am|we're|comes?|is) from|born in|lives? in|living in|moved? to|moving to|based in|"
-    rf"grew up in|"
-    rf"residing in|arrived (?:at|in)|travell?ing to|flying to|(?:I am|I'm|am) in|back from|lost in|stuck in) "
-    rf"((?:the )?{CAPITALISED}(?:[ -]{CAPITALISED}){{0,3}})"
+_HOME = re.compile(
+    rf"\b(?:(?P<sure>(?i:originally from|(?:I'?m|I am|we'?re|we are|(?:he|she)(?:'s| is)|I come|(?:he|she) comes) from|"
+    rf"(?:I'?m|I am|(?:he|she)(?:'s| is)) (?:currently |now |still )?in|"
+    rf"born(?: and raised)? in|(?:grew|grown) up in|raised in|hometown(?: is| of)?|(?:resident|citizen|native) of|"
+    rf"(?:my|our|his|her|their) (?:home|house|flat|apartment|family|parents|office|place)(?: is)? in|"
+    rf"ich (?:wohne|lebe) in|ich komme aus|j'habite (?:à|en|au)|vivo (?:en|a)|moro em|abito a|woon in))|"
+    rf"(?i:lives? (?:here )?in|lived in|living in|moved? (?:here )?(?:to|from)|moving (?:here )?(?:to|from)|"
+    rf"relocat(?:e|ed|ing) (?:to|from)|"
+    rf"based in|resid(?:es?|ed|ing) in|(?:is|comes?|came) from|settled in)) "
+    rf"(?P<place>(?:the )?{CAPITALISED}(?:[ -](?:(?:of|de|del|do|da|u|nad|am|upon|on|la|le) )?{CAPITALISED}){{0,3}}|"
+    rf"[^\W\d_]{{4,20}}(?: [^\W\d_]{{2,20}}){{0,2}})"
 )
+_SOMEBODY = re.compile(r"(?:\b(?:I|I'?m|[Ww]e|[Mm]y|[Oo]ur|[Hh]e|[Ss]he|[Tt]hey|[Hh]is|[Hh]er|who|[Yy]ou|i|i'm)\b[^.!?\n]{0,60}|\b[A-Z]\w+ (?:now )?)\Z")
 _COMPANY = re.compile(
     rf"(?<!\w)(?:{CAPITALISED}|&)(?: (?:{CAPITALISED}|&)){{0,3}},? (?:Inc|LLC|Ltd|GmbH|Corp|Corporation|PLC|S\.A\.|AG|"
     rf"B\.V\.|Pty|KG|Limited|Incorporated)\b\.?"
@@ -103,16 +111,44 @@ _EMPLOYER = re.compile(
 )
 
 
-def find_places(text: str) -> list[Span]:
-    """Addresses, postcodes, listed places and employers in a normalised text. Time is linear in the text's length."""
+def find_places(text: str, *, everywhere: bool = False) -> list[Span]:
+    """Addresses, postcodes, where somebody lives or is from, and employers in a normalised text; linear in the text's length.
+
+    A place is personal when it belongs to an address or to a person (`I live in Lyon`), not when somebody travels there or asks
+    about it. `everywhere` adds every listed place that stands near a word such as `I`, `visit` or `flight`.
+    """
     spans = [Span(start, end, "STREET_ADDRESS", ADDRESS) for start, end in _addresses(text)]
     spans += [Span(*match.span(1), "ZIP_CODE", CUE) for match in _ZIP.finditer(text)]
     spans += [Span(*match.span(1), "ZIP_CODE", ADDRESS - 1) for match in _STATE_ZIP.finditer(text)]
-    spans += [Span(start, end, "LOCATION", PLACE) for start, end in _listed(text)]
-    spans += [Span(*match.span(1), "LOCATION", PLACE) for match in _WHERE.finditer(text)]
+    spans += [Span(start, end, "LOCATION", PLACE) for start, end in _homes(text)]
+    if everywhere:
+        spans += [Span(start, end, "LOCATION", PLACE) for start, end in _listed(text)]
     spans += [Span(*match.span(), "ORGANIZATION", PLACE) for match in _COMPANY.finditer(text)]
     spans += [Span(*match.span(1), "ORGANIZATION", PLACE) for match in _EMPLOYER.finditer(text)]
     return spans
+
+
+def _homes(text: str) -> Iterator[tuple[int, int]]:
+    """Where somebody lives, was born, moved to or is from; lower-case words only when they are a listed place."""
+    lists = gazetteer()
+    for match in _HOME.finditer(text):
+        start, end = match.span("place")
+        sure = match["sure"] is not None
+        before = text[max(0, match.start() - 80) : match.start()]
+        if not sure and (not _SOMEBODY.search(before) or _KNOWLEDGE.search(before)):
+            continue
+        name = match["place"].removeprefix("the ")
+        if name[0].isupper():
+            words = name.lower().split(" ")
+            listed = name.lower() in lists.places or words[-1] in lists.places
+            if words[0] not in lists.never - _DIRECTIONS and (listed or (sure and words[0] not in lists.common)):
+                yield start, end
+        else:
+            for length in (3, 2, 1):
+                known = " ".join(name.split(" ")[:length])
+                if known in lists.places and known not in lists.common and known not in lists.never:
+                    yield start, start + len(known)
+                    break
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
@@ -142,21 +178,32 @@ def _is_quantity(value: str) -> bool:
 
 def _with_tail(text: str, end: int) -> int:
     """Where the address that has its street up to `end` ends: units, places and postcodes after commas or line breaks."""
-    places = gazetteer().places
-    never = gazetteer().never - {"north", "south", "east", "west"}
-    for _ in range(6):
+    lists = gazetteer()
+    never = lists.never - _DIRECTIONS
+    while text[end - 1].isspace():
+        end -= 1
+    for _ in range(7):
         match = _TAIL.match(text, end)
         if match is None:
             return end
-        place = match["place"]
-        if place:
-            separated = not text[end : match.start("place")].isspace() or "\n" in text[end : match.start("place")]
-            known = place.lower() in places
-            closed = re.match(r"[ ,]{0,2}(?:\n|[A-Z]{2}\b|\d{4,6}\b)|\s*\n\s*\d", text[match.end() : match.end() + 12])
-            if not (known or (separated and closed)) or place.lower() in never:
+        if match["place"]:
+            between = text[end : match.start("place")]
+            separated = "," in between or "\n" in between or _UNIT_END.search(text, max(0, end - 14), end) is not None
+            place = match["place"].lower().partition(" (")[0]
+            closed = separated and _CLOSED.match(text, match.end()) is not None
+            follows = _TAIL.match(text, match.end()) if separated and not closed else None
+            closed = closed or (follows is not None and (follows["place"] or "").lower() in lists.places)
+            last = place.rpartition(" ")[2]
+            known = place in lists.places or (separated and last in lists.places and len(last) > 4)
+            if not (known or closed) or place in never or place.partition(" ")[0] in never:
                 return end
         end = match.end()
     return end
+
+
+_DIRECTIONS = frozenset({"north", "south", "east", "west", "saint", "san", "united", "new", "el", "la", "los", "las", "le", "les", "st"})
+_UNIT_END = re.compile(rf"(?:{_UNIT})\Z")
+_CLOSED = re.compile(r"[ ,]{0,2}(?:\n|[A-Z]{2}\b|\d{4,6}\b)|\s*\n\s*\d|[.?]?\Z")
 
 
 def _listed(text: str) -> Iterator[tuple[int, int]]:
@@ -169,7 +216,7 @@ def _listed(text: str) -> Iterator[tuple[int, int]]:
             if text[start:end].isupper():
                 continue
             around = text[max(0, start - 120) : end + 80]
-            if _HERE.search(around) and not _KNOWLEDGE.search(around):
+            if _PERSONAL.search(around) and not _KNOWLEDGE.search(around):
                 yield start, end
 
 
