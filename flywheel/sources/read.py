@@ -46,6 +46,8 @@ READS = pa.schema(
     ]
 )
 _ENCODER = msgspec.json.Encoder()
+LOGGED_ID = "logged_id="
+_UNIQUE = 16  # characters from which on an id is taken to be unique in the world: a span's id has as many
 _BATCH_BYTES = 64 << 20
 _USERS = 100_000
 _NOBODY = {"annotation", "api", "app", "auto", "code", "eval", "evaluator", "human", "llm", "model", "sdk", "user", "web"}
@@ -107,7 +109,7 @@ class _Apart:
 class Reading:
     """The files of one day, read as often as it is iterated; `reads` has the counts of what was iterated last.
 
-    Memory: one batch (`batch_rows` records, or 64 MB of entries where those are long), one entry, and about 100 bytes for
+    Memory: one batch (`batch_rows` records, or 64 MB of entries where those are long), one entry, and about 200 bytes for
     each id of the day. Nothing that a file or a source does stops the others.
 
     Calls that were logged in halves (see `halves`) come after everything else, each at the place of its answer. The entry of a
@@ -180,7 +182,7 @@ class Reading:
 
     def _start(self) -> None:
         self._counts: list[_Counts] = []
-        self._ids: set[bytes] = set()
+        self._known: set[bytes] = set()  # digests of ids and of whole records
         self._waiting: list[_Row] = []
         self._waiting_bytes = 0
         self._rejected: list[tuple[str, int, int, str]] = []
@@ -279,20 +281,41 @@ class Reading:
         self._waiting_bytes += entry.length
         source = schema.Source(file=counts.file, offset=entry.offset, length=entry.length, dialect=dialect)
         for index, record in enumerate(found):
-            given = _clean(record.id) or digest(entry.data, *([str(index).encode()] if len(found) > 1 else []))
-            known = bytes.fromhex(digest(given.encode()))
+            given = self._id(record) or digest(entry.data, *([str(index).encode()] if len(found) > 1 else []))
             if not record.messages:
                 counts.dropped += 1
                 self._exits.append(_Exit(given, "no_messages", False, counts.file, entry.offset))
-            elif known in self._ids:
+                continue
+            record = self._complete(record, given, dialect)  # noqa: PLW2901
+            body = _encode(record)
+            if not self._is_new(body):
+                variant = _variant(body)
+                given = variant if _key(variant.encode()) in self._known else given
                 counts.merged += 1
                 self._exits.append(_Exit(given, "same_id", True, counts.file, entry.offset))
-            else:
-                self._ids.add(known)
-                self._waiting.append(_Row(_encode(self._complete(record, given, source, dialect)), given, counts, entry.offset))
+                continue
+            if not self._is_new(given.encode()):
+                tags = (*record.tags, f"{LOGGED_ID}{given}")
+                given = _variant(body)
+                self._known.add(_key(given.encode()))
+                body = _encode(msgspec.structs.replace(record, id=given, tags=tags))
+            self._waiting.append(_Row(_place(body, source), given, counts, entry.offset))
         return given
 
-    def _complete(self, record: Record, given: str, source: schema.Source, dialect: str) -> Record:
+    def _id(self, record: Record) -> str:
+        """The log's own id. A short one, such as a data set's row number, is unique in its file at best: with the digest of
+        its messages it is unique everywhere, and the same wherever the row is delivered again."""
+        given: str = _clean(record.id)
+        if not given or len(given) >= _UNIQUE:
+            return given
+        return f"{given}-{digest(_encode(record.messages))[:12]}"
+
+    def _is_new(self, what: bytes) -> bool:
+        known = len(self._known)
+        self._known.add(_key(what))
+        return len(self._known) > known
+
+    def _complete(self, record: Record, given: str, dialect: str) -> Record:
         """Fill in what the reader knows and the source does not."""
         user = self._pseudonym(record.user) if record.user else None
         feedback = record.feedback
@@ -301,7 +324,7 @@ class Reading:
         return msgspec.structs.replace(
             record,
             id=given,
-            source=source,
+            source=None,
             origin=f"log:{dialect}" if record.origin == "log" else record.origin,
             user=user,
             app=record.app or self.logs.app,
@@ -353,12 +376,26 @@ class Reading:
         return pl.concat(batches)
 
 
-def _encode(record: Record) -> bytes:
-    """The record as JSON; an unpaired surrogate in it, which no file can hold, becomes U+FFFD."""
+def _encode(record: Any) -> bytes:
+    """A record, or a part of one, as JSON; an unpaired surrogate in it, which no file can hold, becomes U+FFFD."""
     try:
         return _ENCODER.encode(record)
     except UnicodeEncodeError:
         return _ENCODER.encode(_clean(msgspec.to_builtins(record)))
+
+
+def _variant(body: bytes) -> str:
+    """The id of a record whose logged id another record has."""
+    return digest(b"logged again", body)
+
+
+def _key(what: bytes) -> bytes:
+    return bytes.fromhex(digest(what))
+
+
+def _place(body: bytes, source: schema.Source) -> bytes:
+    """The encoded record with its source put in: quotes within strings are escaped, so the key itself is found."""
+    return body.replace(b'"source":null', b'"source":' + _ENCODER.encode(source), 1)
 
 
 def _counted(pieces: Iterator[bytes], counts: _Counts) -> Iterator[bytes]:
