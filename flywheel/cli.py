@@ -104,18 +104,17 @@ def sql(config: str, query: str | None) -> None:
 @click.argument("record_id")
 def trace(config: str, record_id: str) -> None:
     """Show a row's whole way: RECORD_ID, or FILE:LINE of an exported set."""
-    from flywheel.inspect.trace import render, trace, trace_line
+    from flywheel.inspect.trace import id_on_line, render, trace
     from flywheel.project import Project
 
     tables = Project.open(config).tables
     file, colon, line = record_id.rpartition(":")
     try:
         if colon and line.isdecimal() and Path(file).is_file():
-            steps = trace_line(file, int(line), tables=tables)
-        else:
-            steps = trace(record_id, tables=tables)
+            record_id = id_on_line(file, int(line))
     except (LookupError, FileNotFoundError) as error:
         raise FlywheelError(str(error)) from None
+    steps = trace(record_id, tables=tables)
     if not steps:
         raise FlywheelError(f'no table knows {record_id!r}. `flywheel sql "select id from records limit 5"` shows some ids.')
     click.echo("\n".join(render(record_id, steps)))

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from flywheel.format.publish import latest
 from flywheel.tables import Tables
 
 STAGES = ("records", "conversations", "cleaned", "scrubbed", "curated", "splits", "verified")
@@ -36,7 +37,7 @@ def trace(id: str, *, tables: Tables, stages: Sequence[str] = STAGES) -> list[Tr
 
     Args:
         id: a record's id.
-        tables: the project's tables; sets are looked for as `sets/NAME/lineage.parquet` below the same root.
+        tables: the project's tables; sets are looked for as `sets/NAME/latest` below the same root.
         stages: tables of records, in the graph's order. Other tables of records (`synthetic/NAME`, `mixture/NAME`) follow.
     """
     steps: list[TraceStep] = []
@@ -60,8 +61,8 @@ def trace(id: str, *, tables: Tables, stages: Sequence[str] = STAGES) -> list[Tr
     return steps + _exports(id, tables)
 
 
-def trace_line(file: str | Path, line: int, *, tables: Tables) -> list[TraceStep]:
-    """The way of the record on a line (counted from 1) of an exported set, by the lineage.parquet beside the file.
+def id_on_line(file: str | Path, line: int) -> str:
+    """The id of the record on a line (counted from 1) of an exported set, by the lineage.parquet beside the file.
 
     Raises:
         FileNotFoundError: there is no lineage.parquet beside the file.
@@ -73,7 +74,7 @@ def trace_line(file: str | Path, line: int, *, tables: Tables) -> list[TraceStep
         rows = rows.filter(pl.col("split") == file.stem)
     if rows.is_empty():
         raise LookupError(f"{file.parent / 'lineage.parquet'} has no line {line} for {file.name}; lines count from 1.")
-    return trace(rows["id"][0], tables=tables)
+    return str(rows["id"][0])
 
 
 def render(id: str, steps: Sequence[TraceStep]) -> list[str]:
@@ -109,10 +110,14 @@ def _repeats(id: str, tables: Tables) -> list[TraceStep]:
 
 
 def _exports(id: str, tables: Tables) -> list[TraceStep]:
+    """The lines of the newest version of every set that hold the record."""
     steps = []
-    for path in sorted(Path(tables.root).glob("sets/*/lineage.parquet")):
-        for row in pl.scan_parquet(path).filter(pl.col("id") == id).collect().to_dicts():
-            steps.append(TraceStep(f"sets/{path.parent.name}", "exported", _keep(row, "split", "line")))
+    for folder in sorted(Path(tables.root).glob("sets/*")):
+        version = latest(folder)
+        if version is not None:
+            rows = pl.scan_parquet(version / "lineage.parquet").filter(pl.col("id") == id).collect().to_dicts()
+            told = {"version": version.name}
+            steps += [TraceStep(f"sets/{folder.name}", "exported", _keep(row, "split", "line") | told) for row in rows]
     return steps
 
 

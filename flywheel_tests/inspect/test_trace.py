@@ -4,7 +4,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from flywheel.inspect.trace import render, trace, trace_line
+from flywheel.inspect.trace import id_on_line, render, trace
 from flywheel.ledger import EXITS, exits
 from flywheel.records import SCHEMA, Record, Source, text_message, to_batch
 from flywheel.schema import column
@@ -38,7 +38,7 @@ def tables(tmp_path: Path) -> Tables:
     tables.write("verdicts", verdict, schema=VERDICTS, fingerprint=1, filter="symbol_ratio", day=DAY)
     pair = {"id": ["goes"], "day": ["2026-01-02"], "kept": ["keeps"], "reason": ["near"], "similarity": [0.91]}
     tables.write("duplicates", pl.DataFrame(pair), schema=DUPLICATES, fingerprint=1)
-    lineage = tmp_path / "sets" / "chat" / "lineage.parquet"
+    lineage = tmp_path / "sets" / "chat" / "latest" / "lineage.parquet"
     lineage.parent.mkdir(parents=True)
     pl.DataFrame({"split": ["train", "test"], "line": [1, 1], "id": ["keeps", "child"]}).write_parquet(lineage)
     return tables
@@ -61,7 +61,7 @@ def test_a_record_that_stays_is_followed_from_its_file_to_its_line_in_the_set(ta
     ]
     first, *_, last = trace("keeps", tables=tables)
     assert (first.details["file"], first.details["offset"], first.details["length"]) == ("logs/2026-01-02/a.jsonl", 120, 40)
-    assert last.details == {"split": "train", "line": 1}
+    assert last.details == {"split": "train", "line": 1, "version": "latest"}
 
 
 def test_a_record_that_left_ends_with_the_reason_and_what_it_repeats(tables: Tables) -> None:
@@ -79,12 +79,12 @@ def test_a_synthetic_record_names_its_parents(tables: Tables) -> None:
 
 
 def test_a_line_of_a_set_leads_to_its_record(tables: Tables) -> None:
-    folder = Path(tables.root) / "sets" / "chat"
+    folder = Path(tables.root) / "sets" / "chat" / "latest"
 
-    assert trace_line(folder / "train.jsonl", 1, tables=tables) == trace("keeps", tables=tables)
-    assert trace_line(folder / "test.jsonl", 1, tables=tables) == trace("child", tables=tables)
+    assert id_on_line(folder / "train.jsonl", 1) == "keeps"
+    assert id_on_line(folder / "test.jsonl", 1) == "child"
     with pytest.raises(LookupError, match="no line 9"):
-        trace_line(folder / "train.jsonl", 9, tables=tables)
+        id_on_line(folder / "train.jsonl", 9)
 
 
 def test_the_text_of_a_record_is_never_shown(tables: Tables) -> None:
