@@ -17,7 +17,7 @@ from flywheel.schema import SCHEMA
 PREVIEWED = ("scrubbed", "curated", "synthetic", "verified", "mixture")
 PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 160
-BAR = 12
+BAR = 10
 _UPSTREAM = {
     "conversations": "records",
     "cleaned": "conversations",
@@ -81,7 +81,7 @@ def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
 
     Dagster shows a picture only behind a link, and a table at once: so a table is where most people see a plot.
     """
-    frame = _with_bars(frame)
+    frame = _with_bars(frame).with_columns(pl.col("^sha256$").str.head(12))
     records = [
         dg.TableRecord(
             {name: value if isinstance(value, str | int | float | bool) else str(value) for name, value in row.items()}
@@ -104,9 +104,8 @@ def _with_bars(frame: pl.DataFrame) -> pl.DataFrame:
         return frame
     longest = max([1, *whole])
     lengths = [(-(-BAR * p // longest), -(-BAR * w // longest)) for p, w in zip(part, whole, strict=True)]
-    bars = [f"{'█' * p}{'░' * (w - p)} {share:.0%}" for (p, w), share in zip(lengths, shares, strict=True)]
-    named = [name for name in frame.columns if name != "share"]
-    return frame.select(named[0], pl.Series("share", bars), *named[1:])
+    bars = [f"{'█' * p}{'░' * (w - p)}\N{NO-BREAK SPACE}{share:.0%}" for (p, w), share in zip(lengths, shares, strict=True)]
+    return frame.with_columns(pl.Series("share", bars))
 
 
 def reasons_table(reasons: Mapping[tuple[str, str], int]) -> dg.TableMetadataValue:
