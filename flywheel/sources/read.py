@@ -4,11 +4,12 @@ import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import msgspec
 import polars as pl
 import pyarrow as pa
+import xxhash
 
 from flywheel import records as schema
 from flywheel.errors import Rejected
@@ -17,16 +18,18 @@ from flywheel.plugins import Source
 from flywheel.records import Record, digest
 from flywheel.schema import column
 from flywheel.settings import Logs
+from flywheel.sources.columns import Mapped
 from flywheel.sources.files import open_file
 from flywheel.sources.halves import Halves, HalvesSource, NoRequest
-from flywheel.sources.lines import BadEntry, Blank, Entry, entries
+from flywheel.sources.lines import BadEntry, Blank, Entry
 from flywheel.sources.recognize import Recognizer
+from flywheel.sources.tabular import is_parquet, parquet_rows, rows_or_entries
 from flywheel.sources.unpack import unpack
 
 REJECTED = pa.schema(
     [
         column("file", pa.string(), "the file's `uri` in `log_files`"),
-        column("offset", pa.int64(), "where the entry begins, in bytes of the unpacked stream"),
+        column("offset", pa.int64(), "where the entry begins, in bytes of the unpacked stream; of Parquet the number of the row"),
         column("length", pa.int64(), "bytes of the entry; 0 for a cut or a file that could not be opened"),
         column("reason", pa.string(), "a slug: `not_json`, `line_too_long`, `truncated`, `unknown_dialect`, `http_error`"),
     ]
@@ -36,8 +39,8 @@ READS = pa.schema(
         column("file", pa.string(), "the file's `uri` in `log_files`"),
         column("sha256", pa.string(), "of the stored bytes when the file was registered"),
         column("bytes", pa.int64(), "of the unpacked stream that lines and entries cover"),
-        column("lines", pa.int64(), "lines or document elements: accepted + rejected + blank"),
-        column("blank", pa.int64(), "empty lines"),
+        column("lines", pa.int64(), "lines, document elements or rows: accepted + rejected + blank"),
+        column("blank", pa.int64(), "empty lines, and the first line of CSV"),
         column("accepted", pa.int64(), "entries that gave at least one record"),
         column("rejected", pa.int64(), "entries that gave none, each a row of `rejected`"),
         column("records", pa.int64(), "records in accepted entries: those passed on + merged + dropped"),
@@ -142,7 +145,8 @@ class Reading:
         self.files = files
         self.logs = logs
         self.root = root
-        self.recognizer = Recognizer(sources, logs.dialect)
+        mapped = {"columns": Mapped(logs.columns)} if logs.columns else {}
+        self.recognizer = Recognizer({**sources, **mapped}, logs.dialect)
         self.key = key
         self.batch_rows = batch_rows
         self._users: dict[str, str] = {}
@@ -164,8 +168,7 @@ class Reading:
                 self._reject(counts, BadEntry(0, 0, "unreadable"))
                 continue
             with file:
-                pieces = _counted(unpack(file, size=size), counts)
-                for item in entries(pieces, max_line_bytes=self.logs.max_line_bytes):
+                for item in self._items(file, size, counts):
                     self._take(counts, item)
                     if self._is_full():
                         yield self._flush()
@@ -174,6 +177,16 @@ class Reading:
                 yield self._flush()
         if self._waiting or self._rejected or self._exits:
             yield self._flush()
+
+    def _items(self, file: BinaryIO, size: int | None, counts: _Counts) -> Iterator[Entry | BadEntry | Blank]:
+        longest = self.logs.max_line_bytes
+        if is_parquet(file):
+            for item in parquet_rows(file, size=size, max_line_bytes=longest):
+                counts.bytes += item.length
+                yield item
+            return
+        names = self.logs.columns.names if self.logs.columns else ()
+        yield from rows_or_entries(_counted(unpack(file, size=size), counts), max_line_bytes=longest, columns=names)
 
     @property
     def reads(self) -> pl.DataFrame:
@@ -390,7 +403,7 @@ def _variant(body: bytes) -> str:
 
 
 def _key(what: bytes) -> bytes:
-    return bytes.fromhex(digest(what))
+    return xxhash.xxh3_128_digest(what)
 
 
 def _place(body: bytes, source: schema.Source) -> bytes:
