@@ -41,18 +41,58 @@ class ProjectSection(_Section, frozen=True, kw_only=True, forbid_unknown_fields=
         return None if self.end is None else (dt.date.fromisoformat(self.end) + dt.timedelta(days=1)).isoformat()
 
 
+class Columns(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`columns` of `[logs]` or `[[public]]`: what the columns of CSV and Parquet files, or a line's keys, are called.
+
+    `prompt` is the user's text (or a list of messages), `messages` a whole conversation; one of the two is needed. `reply`
+    is the assistant's, `rejected` a worse one. Each column in `feedback` is feedback under its own name, `correction` a
+    better reply, `tags` become `column=value`.
+    """
+
+    prompt: str | None = None
+    messages: str | None = None
+    reply: str | None = None
+    rejected: str | None = None
+    correction: str | None = None
+    system: str | None = None
+    tools: str | None = None
+    id: str | None = None
+    session: str | None = None
+    user: str | None = None
+    created_at: str | None = None
+    model: str | None = None
+    app: str | None = None
+    feedback: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("columns needs either `prompt` or `messages`")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every column that is named."""
+        values = msgspec.structs.astuple(self)
+        return tuple(name for value in values for name in ([value] if isinstance(value, str) else value or ()))
+
+
 class Logs(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[logs]`. `url` is one glob or a list of globs, relative to the file; `{date}` stands for YYYY-MM-DD.
 
     A file whose name has no `{date}` belongs to `[project] start`. `dialect` names a source plugin; `auto` recognises it.
-    `licenses` are stated for every record read.
+    `licenses` are stated for every record read. `columns` name the columns of tables that no dialect knows.
     """
 
     url: str | tuple[str, ...] = "logs/{date}/*"
     dialect: str = "auto"
     app: str | None = None
     licenses: tuple[str, ...] = ()
+    columns: Columns | None = None
     max_line_bytes: Annotated[int, Meta(ge=1024)] = 32 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if self.columns is not None and self.dialect != "auto":
+            raise ValueError(f'`columns` are read where dialect = "auto", not {self.dialect!r}')
 
     @property
     def urls(self) -> tuple[str, ...]:
