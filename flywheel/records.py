@@ -18,6 +18,7 @@ from flywheel.schema import SCHEMA
 
 __all__ = [
     "DERIVED",
+    "LOGGED_ID",
     "SCHEMA",
     "Candidate",
     "Feedback",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _ENCODER = msgspec.json.Encoder()
+LOGGED_ID = "logged_id="  # a tag: the log's id, where another record of the day has it
 DERIVED = ("prompt", "reply", "text", "turns")
 
 

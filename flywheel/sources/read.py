@@ -1,7 +1,7 @@
 """One day's log files -> batches of records, and for every line where it went."""
 
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -15,9 +15,9 @@ from flywheel import records as schema
 from flywheel.errors import Rejected
 from flywheel.ledger import exits
 from flywheel.plugins import Source
-from flywheel.records import Record, digest
+from flywheel.records import LOGGED_ID, Record, digest
 from flywheel.schema import column
-from flywheel.settings import Logs
+from flywheel.settings import Logs, Public
 from flywheel.sources.columns import Mapped
 from flywheel.sources.files import open_file
 from flywheel.sources.halves import Halves, HalvesSource, NoRequest
@@ -49,7 +49,6 @@ READS = pa.schema(
     ]
 )
 _ENCODER = msgspec.json.Encoder()
-LOGGED_ID = "logged_id="
 _UNIQUE = 16  # characters from which on an id is taken to be unique in the world: a span's id has as many
 _BATCH_BYTES = 64 << 20
 _USERS = 100_000
@@ -98,10 +97,24 @@ class _Row(NamedTuple):
     offset: int
 
 
+class _Reader(NamedTuple):
+    """How the files of the project's logs, or of one public data set, are read."""
+
+    logs: Logs
+    recognizer: Recognizer
+    origin: str | None
+
+
+def _reader(logs: Logs, sources: Mapping[str, Source], origin: str | None) -> _Reader:
+    mapped: dict[str, Source] = {"columns": Mapped(logs.columns)} if logs.columns else {}
+    return _Reader(logs, Recognizer({**sources, **mapped}, logs.dialect), origin)
+
+
 @dataclass
 class _Apart:
     """An entry that holds halves of calls: how many of them were joined, and why another one was not."""
 
+    reader: _Reader
     counts: _Counts
     offset: int
     length: int
@@ -124,6 +137,7 @@ class Reading:
         files: pl.DataFrame,
         *,
         logs: Logs,
+        public: Iterable[Public] = (),
         root: Path,
         sources: Mapping[str, Source],
         key: bytes,
@@ -134,19 +148,21 @@ class Reading:
         Args:
             files: rows of `LOG_FILES`, read in this order. Of a file that has grown, the registered `size` is read.
             logs: the dialect, the licences and the app that records get, and the longest line.
+            public: the data sets that files with a `public` belong to; the licences of those are theirs alone.
             root: the folder that relative uris start from.
             sources: by dialect; at least the one that `logs.dialect` names.
             key: secret of the user ids' HMAC.
             batch_rows: above 0.
 
         Raises:
-            ConfigError: `sources` lacks `logs.dialect`.
+            ConfigError: `sources` lacks `logs.dialect`, or that of a public data set.
         """
         self.files = files
         self.logs = logs
         self.root = root
-        mapped = {"columns": Mapped(logs.columns)} if logs.columns else {}
-        self.recognizer = Recognizer({**sources, **mapped}, logs.dialect)
+        self._own = _reader(logs, sources, None)
+        self._public = {one.name: _reader(one.logs(logs), sources, f"public:{one.name}") for one in public}
+        self._reader = self._own
         self.key = key
         self.batch_rows = batch_rows
         self._users: dict[str, str] = {}
@@ -156,8 +172,10 @@ class Reading:
     def __iter__(self) -> Iterator[Chunk]:
         """Batches in the order of files and offsets; the last may be short, and there is none for no lines."""
         self._start()
-        for uri, size, sha256, problem in self.files.select("uri", "size", "sha256", "problem").iter_rows():
+        files = self.files if "public" in self.files.columns else self.files.with_columns(public=None)
+        for uri, size, sha256, problem, public in files.select("uri", "size", "sha256", "problem", "public").iter_rows():
             counts = _Counts(uri, sha256)
+            self._reader = self._public.get(public, self._own)
             self._counts.append(counts)
             if problem is not None:
                 self._reject(counts, BadEntry(0, 0, problem))
@@ -185,7 +203,8 @@ class Reading:
                 counts.bytes += item.length
                 yield item
             return
-        names = self.logs.columns.names if self.logs.columns else ()
+        columns = self._reader.logs.columns
+        names = columns.names if columns else ()
         yield from rows_or_entries(_counted(unpack(file, size=size), counts), max_line_bytes=longest, columns=names)
 
     @property
@@ -217,7 +236,7 @@ class Reading:
             self._reject(counts, item)
         else:
             try:
-                dialect, found, halves = self.recognizer.read(item)
+                dialect, found, halves = self._reader.recognizer.read(item)
                 if not halves and not any(record.messages for record in found):
                     raise Rejected("no_messages")
             except Rejected as rejected:
@@ -227,7 +246,7 @@ class Reading:
                 self._halves = self._halves or Halves()
                 for half in halves:
                     self._halves.hold(len(self._apart), counts.file, dialect, half)
-                self._apart.append(_Apart(counts, item.offset, item.length))
+                self._apart.append(_Apart(self._reader, counts, item.offset, item.length))
                 return
             counts.lines += 1
             counts.accepted += 1
@@ -241,8 +260,9 @@ class Reading:
         for at, requests in halves.answers():
             half = halves.held[at]
             apart = self._apart[half.entry]
+            self._reader = apart.reader
             try:
-                found = halves.join(cast(HalvesSource, self.recognizer.sources[half.dialect]), at, requests)
+                found = halves.join(cast(HalvesSource, self._reader.recognizer.sources[half.dialect]), at, requests)
             except Rejected as rejected:
                 for one in [at] if isinstance(rejected, NoRequest) else [at, *requests]:
                     self._apart[halves.held[one].entry].reason = rejected.reason
@@ -338,11 +358,11 @@ class Reading:
             record,
             id=given,
             source=None,
-            origin=f"log:{dialect}" if record.origin == "log" else record.origin,
+            origin=(self._reader.origin or f"log:{dialect}") if record.origin == "log" else record.origin,
             user=user,
-            app=record.app or self.logs.app,
+            app=record.app or self._reader.logs.app,
             feedback=feedback,
-            licenses=tuple(dict.fromkeys((*self.logs.licenses, *record.licenses))),
+            licenses=tuple(dict.fromkeys((*self._reader.logs.licenses, *record.licenses))),
         )
 
     def _judge(self, by: str | None) -> str | None:

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flywheel.ledger import Outcome, exits, no_exits
-from flywheel.records import SCHEMA, Candidate, Feedback, Record, from_batch, to_batch
+from flywheel.records import LOGGED_ID, SCHEMA, Candidate, Feedback, Message, Record, from_batch, to_batch
 
 _SEEDS = (1, 2)
 _PRIMES = (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53))
@@ -28,6 +28,8 @@ def stitch(records: pl.DataFrame) -> Outcome:
     Messages are equal when role, content, tool calls and tool call id are; reasoning, names and weights are not compared, as
     clients leave them out when they repeat a history.
 
+    - `same_id`: records of one logged id (tag `logged_id=ID`) with the same messages. The one that has the id itself stays, with
+      the feedback and candidates of all: the row was updated.
     - `regenerated`: records of one session that differ in the assistant's final reply alone. The one that the conversation
       went on from stays, else the newest; the others become its `candidates`, oldest first, each with its record's id. The
       same reply again makes no second candidate.
@@ -49,7 +51,7 @@ def stitch(records: pl.DataFrame) -> Outcome:
         The records that stay, oldest first (`created_at`, null last, then `id`), and a row of `EXITS` for each that does not,
         sorted by `id`, whose `into` is a record that stays.
     """
-    ordered = records.select(SCHEMA.names).sort("created_at", "id", nulls_last=True)
+    ordered, again = _logged_again(records.select(SCHEMA.names).sort("created_at", "id", nulls_last=True))
     threads = _threads(ordered)
     longer = _longer(threads)
     into = _regenerated(threads, continued=longer >= 0)
@@ -60,10 +62,39 @@ def stitch(records: pl.DataFrame) -> Outcome:
     into = np.where((into < 0) & ~with_candidates, longer, into)
     gone = np.flatnonzero(into >= 0)
     if not len(gone):
-        return Outcome(ordered, no_exits())
+        return Outcome(ordered, again)
     ids = ordered["id"]
     left = exits(ids.gather(gone), reason[gone].tolist(), into=ids.gather(into[gone]), merged=True)
-    return Outcome(_merge(ordered, into, reason == "regenerated", threads.newness), left.sort("id"))
+    moved = pl.col("into").replace(left["id"], left["into"])
+    left = pl.concat([left, again.with_columns(moved)]).sort("id")
+    return Outcome(_merge(ordered, into, reason == "regenerated", threads.newness), left)
+
+
+def _logged_again(ordered: pl.DataFrame) -> Outcome:
+    """Merge records of one logged id whose messages are the same: a row that was updated, with feedback say."""
+    tagged = pl.col("tags").list.eval(pl.element().filter(pl.element().str.starts_with(LOGGED_ID))).list.first()
+    ids = ordered.select("id", logged=tagged.str.strip_prefix(LOGGED_ID))
+    if ids["logged"].null_count() == len(ids):
+        return Outcome(ordered, no_exits())
+    logged = ids["logged"].fill_null(ids["id"])
+    several = logged.is_in(ids["logged"].drop_nulls().implode())
+    known: dict[tuple[str, tuple[Message, ...]], Record] = {}
+    gone: dict[str, str] = {}
+    found = zip(logged.filter(several), from_batch(ordered.filter(several)), strict=True)
+    for name, record in sorted(found, key=lambda each: each[0] != each[1].id):  # the one that has the logged id stays
+        stays = known.setdefault((name, record.messages), record)
+        if stays is not record:
+            gone[record.id] = stays.id
+            known[name, record.messages] = msgspec.structs.replace(
+                stays,
+                feedback=tuple(dict.fromkeys((*stays.feedback, *record.feedback))),
+                candidates=tuple(dict.fromkeys((*stays.candidates, *record.candidates))),
+            )
+    if not gone:
+        return Outcome(ordered, no_exits())
+    kept = pl.concat([ordered.filter(~several), to_batch(known.values())])
+    left = exits(list(gone), "same_id", into=list(gone.values()), merged=True)
+    return Outcome(kept.sort("created_at", "id", nulls_last=True), left.sort("id"))
 
 
 @dataclass(frozen=True)

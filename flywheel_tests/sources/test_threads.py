@@ -42,6 +42,32 @@ def test_ten_overlapping_turns_become_one_thread() -> None:
     assert exits == sorted((f"r{turn}", "prefix_of", "r10") for turn in range(1, 10))
 
 
+def test_a_row_that_was_updated_is_one_record_with_the_feedback_of_all_its_versions() -> None:
+    good, bad = Feedback(name="thumb", value="up"), Feedback(name="tone", value="rude")
+    kept, exits = stitched(
+        record("x", "hi", "hello", at=1, session="one", feedback=(bad,)),
+        record("v1", "hi", "hello", at=0, session="two", tags=("logged_id=x",), feedback=(good, bad)),
+        record("v2", "hi", "good day", at=2, tags=("logged_id=x",)),
+        record("z", "hi", "hello", at=3, tags=("other",), feedback=(good,)),
+    )
+
+    assert set(kept) == {"x", "v2", "z"} - {exit[0] for exit in exits}
+    assert kept["x"].feedback == (bad, good)
+    assert ("v1", "same_id", "x") in exits
+
+
+def test_versions_of_a_row_that_another_continues_end_in_that_one() -> None:
+    good = Feedback(name="thumb", value="up")
+    kept, exits = stitched(
+        record("x", "hi", "hello", at=1),
+        record("v1", "hi", "hello", at=1, tags=("logged_id=x",), feedback=(good,)),
+        record("v2", "hi", "hello", "more", "yes", at=2, tags=("logged_id=x",)),
+    )
+
+    assert exits == [("v1", "same_id", "v2"), ("x", "prefix_of", "v2")]
+    assert [said.name for said in kept["v2"].feedback] == ["thumb@x"]
+
+
 def test_another_session_with_the_same_words_is_another_conversation() -> None:
     kept, exits = stitched(
         record("a", "hi", "hello", session="one"),

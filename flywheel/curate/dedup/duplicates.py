@@ -18,12 +18,12 @@ DUPLICATES = pa.schema(
         column("day", pa.string(), "its partition"),
         column("kept", pa.string(), "the record that stays in its place; never itself a duplicate"),
         column("kept_day", pa.string(), "that one's partition"),
-        column("reason", pa.string(), "`same_id`, `exact`, `near` or `prefix`"),
-        column("similarity", pa.float64(), "Jaccard similarity to the kept record; null for `same_id` and `prefix`"),
+        column("reason", pa.string(), "`same_id`, `other_version`, `exact`, `near` or `prefix`"),
+        column("similarity", pa.float64(), "Jaccard similarity to the kept record; only for `exact` and `near`"),
     ]
 )
-REASONS = ("same_id", "exact", "prefix", "near")
-_SAME_ID, _EXACT, _PREFIX, _NEAR = range(4)
+REASONS = ("same_id", "other_version", "exact", "prefix", "near")
+_SAME_ID, _OTHER_VERSION, _EXACT, _PREFIX, _NEAR = range(5)
 _STAYS = -1
 
 
@@ -33,18 +33,21 @@ def find_duplicates(signatures: pl.DataFrame | pl.LazyFrame, *, similarity: floa
     Records are taken oldest first (`created_at`, then `id`, nulls last, then `day`). A record goes for the first of these
     reasons that holds:
 
-    1. `same_id`: an earlier day delivered the same id.
-    2. `exact`: an older record has the same normalised conversation.
-    3. `prefix`: its messages, system prompts aside, are the beginning of a longer conversation; the longest one stays.
-    4. `near`: its word n-grams overlap by at least `similarity` with those of an older record *that stays*.
+    1. `same_id`: an earlier day delivered the same id with the same normalised conversation.
+    2. `other_version`: another day has the same id with another conversation, of more messages, or as many on an earlier day:
+       a conversation that went on, or was edited, under one id.
+    3. `exact`: an older record has the same normalised conversation.
+    4. `prefix`: its messages, system prompts aside, are the beginning of a longer conversation; the longest one stays. One that
+       has candidates stays: they answer its prompt.
+    5. `near`: its word n-grams overlap by at least `similarity` with those of an older record *that stays*.
 
     Nobody goes for resembling a record that itself goes: where A resembles B and B resembles C but A does not resemble C,
     A and C stay. So every `near` row is truly that similar to the record kept for it (precision 1, to the 32 bits of the
     hashes), every `kept` stays, and which rows go depends neither on the order of rows nor on how days are partitioned.
     Pairs that share no MinHash band are missed (`lsh_bands` says how many), and some of those between thousands of records
-    of one template (`nearest_kept`). Where the record that stands in for a `same_id`
-    or `prefix` row goes for another reason, `kept` names the one that stays in the end; an `exact` row then has the reason
-    and similarity of its twin. A record without words is never `near`.
+    of one template (`nearest_kept`). Where the record that stands in for a `same_id`, `other_version` or `prefix` row goes for
+    another reason, `kept` names the one that stays in the end; an `exact` row then has the reason and similarity of its twin.
+    A record without words is never `near`.
 
     Args:
         signatures: rows of `SIGNATURES`, all made with the same settings, with their `day`; any order. Of a lazy frame the
@@ -118,11 +121,16 @@ class _Verdict:
 
 
 def _same_id(aged: pl.DataFrame, verdict: _Verdict) -> None:
-    rows = aged.select("id", "day").with_row_index("row").sort("id", "day")
-    first = rows.select(pl.col("row").first().over("id")).to_series().to_numpy()
-    row = rows["row"].to_numpy()
-    later = row != first
-    verdict.drop(row[later].astype(np.int64), _SAME_ID, first[later].astype(np.int64))
+    rows = (
+        aged.select("id", "day", "exact", turns=pl.col("beginnings").list.len())
+        .with_row_index("row")
+        .filter(pl.col("id").is_duplicated())
+        .sort("id", "turns", "day", descending=[False, True, False])
+        .with_columns(pl.col("row").first().over("id").alias("stays"), same=pl.col("exact") == pl.col("exact").first().over("id"))
+        .filter(pl.col("row") != pl.col("stays"))
+    )
+    reason = np.where(rows["same"].to_numpy(), _SAME_ID, _OTHER_VERSION)
+    verdict.drop(rows["row"].to_numpy().astype(np.int64), reason, rows["stays"].to_numpy().astype(np.int64))
 
 
 def _exact(aged: pl.DataFrame, verdict: _Verdict) -> None:

@@ -27,6 +27,7 @@ SIGNATURES = pa.schema(
         column("bands", pa.list_(pa.int64()), "hash of each MinHash band; empty without words"),
     ]
 )
+_WITH_CANDIDATES = np.uint64(0x9E3779B97F4A7C15)
 _SYSTEM = ("system", "developer")
 _KINDS = ("text", "url", "call", "arguments")
 
@@ -41,6 +42,8 @@ def sign(records: pl.DataFrame, *, settings: "Dedup") -> pl.DataFrame:
     holds a clock makes no two chats different. The unsigned hashes are stored as the signed numbers of the same bits,
     because Delta tables have no unsigned types.
 
+    The last of the `beginnings` of a record with candidates is unlike any other's: it is nobody's beginning.
+
     A row depends on nothing but its record and the settings. Memory: about three times the batch's text.
     """
     flat = _flatten(records["messages"])
@@ -49,6 +52,8 @@ def sign(records: pl.DataFrame, *, settings: "Dedup") -> pl.DataFrame:
     exact = np.empty(records.height, np.uint64)
     beginnings = np.empty(len(flat.roles), np.uint64)
     hash_messages(flat.row_messages, flat.message_segments, hashes, flat.kinds, flat.roles, flat.system, exact, beginnings)
+    answered = (records["candidates"].list.len().fill_null(0) > 0).to_numpy() & (np.diff(flat.row_messages) > 0)
+    beginnings[flat.row_messages[1:][answered] - 1] ^= _WITH_CANDIDATES
     spoken = np.concatenate([[0], np.cumsum(~flat.system)])
     sizes = np.diff(sets.offsets)
     layout = lsh_bands(settings.similarity, settings.permutations)

@@ -1,11 +1,12 @@
 import random
 from collections.abc import Sequence
 
+import msgspec
 import polars as pl
 import pytest
 
 from flywheel.curate.dedup.duplicates import DUPLICATES, find_duplicates
-from flywheel.records import Record
+from flywheel.records import Candidate, Record, text_message
 from flywheel_tests.curate.dedup.samples import chat, signed, varied, words
 
 QUESTION = "Where is my parcel with the blue shoes that I ordered last week from your shop in town?"
@@ -38,15 +39,41 @@ def test_a_record_without_a_date_is_younger_than_any_dated_one() -> None:
     assert found(signed([undated, chat("b", QUESTION, ANSWER)])) == [("b", "a", "exact", 1.0)]
 
 
-def test_one_id_delivered_on_two_days_stays_on_the_first_whatever_it_says() -> None:
+def test_one_id_delivered_on_two_days_stays_on_the_first() -> None:
     first = signed([chat("a", QUESTION, ANSWER, minute=9)], DAYS[0])
-    again = signed([chat("a", "Something else entirely, that was edited", "in the meantime", minute=0)], DAYS[1])
+    again = signed([chat("a", QUESTION.upper(), ANSWER, minute=0)], DAYS[1])
+    edited = signed([chat("a", "Something else entirely, that was edited", "in the meantime", minute=0)], DAYS[2])
 
-    frame = find_duplicates(pl.concat([again, first]))
+    frame = find_duplicates(pl.concat([edited, again, first]))
 
     assert frame.to_dicts() == [
-        {"id": "a", "day": DAYS[1], "kept": "a", "kept_day": DAYS[0], "reason": "same_id", "similarity": None}
+        {"id": "a", "day": DAYS[1], "kept": "a", "kept_day": DAYS[0], "reason": "same_id", "similarity": None},
+        {"id": "a", "day": DAYS[2], "kept": "a", "kept_day": DAYS[0], "reason": "other_version", "similarity": None},
     ]
+
+
+def test_of_a_conversation_that_goes_on_under_one_id_the_longest_stays_whenever_it_comes() -> None:
+    turns = (QUESTION, ANSWER, "And the invoice?", "It is attached.", "Thanks, all good.", "You are welcome.")
+    days = [signed([chat("a", *turns[:count])], day) for count, day in zip((2, 6, 4), DAYS, strict=True)]
+
+    frame = find_duplicates(pl.concat(days))
+
+    assert frame.select("day", "kept_day", "reason").rows() == [
+        (DAYS[0], DAYS[1], "other_version"),
+        (DAYS[2], DAYS[1], "other_version"),
+    ]
+
+
+def test_a_beginning_that_has_candidates_stays_for_they_answer_its_prompt() -> None:
+    more = " ".join(words(60, 5))
+    short, long = chat("s", QUESTION, ANSWER), chat("l", QUESTION, ANSWER, more, "It is attached.")
+    candidate = Candidate(messages=(text_message("assistant", "No idea."),))
+    begun = msgspec.structs.replace(long, id="b", candidates=(candidate,))
+    longest = chat("m", QUESTION, ANSWER, more, "It is attached.", " ".join(words(90, 6)))
+
+    assert found(signed([short, long])) == [("s", "l", "prefix", None)]
+    assert found(signed([msgspec.structs.replace(short, candidates=(candidate,)), long])) == []
+    assert found(signed([short, begun, longest])) == [("s", "m", "prefix", None)]
 
 
 def test_a_conversation_that_another_continues_gives_way_to_the_longest() -> None:
@@ -139,7 +166,7 @@ def test_the_result_depends_neither_on_order_nor_on_the_way_days_are_cut() -> No
     tagged = corpus()
     whole = pl.concat([signed([record], day) for record, day in tagged])
     expected = find_duplicates(whole)
-    assert set(expected["reason"]) == {"same_id", "exact", "prefix", "near"}
+    assert set(expected["reason"]) == {"same_id", "other_version", "exact", "prefix", "near"}
 
     for seed in range(5):
         assert find_duplicates(whole.sample(fraction=1, shuffle=True, seed=seed)).equals(expected)
