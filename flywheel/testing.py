@@ -18,7 +18,19 @@ import polars as pl
 from flywheel.curate.judge import judge
 from flywheel.errors import PluginError, Rejected
 from flywheel.plugins import Filter, Format, Source, Synthesizer
-from flywheel.records import Message, Part, Record, ToolCall, derive, digest, from_batch, text_message, to_batch
+from flywheel.records import (
+    Candidate,
+    Feedback,
+    Message,
+    Part,
+    Record,
+    ToolCall,
+    derive,
+    digest,
+    from_batch,
+    text_message,
+    to_batch,
+)
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 _JUNK_BYTES = (b"", b" ", b"{", b"[]", b"null", b"\xff\xfe\x00", b'{"messages": ' + b"[" * 1000)
@@ -128,12 +140,15 @@ def check_source(plugin: Source, samples: Sequence[bytes]) -> None:
 
 
 def check_format(plugin: Format) -> None:
-    """Render `awkward_records`: each is a row that can be written, or is Rejected with a slug; the same every time."""
+    """Render `awkward_records`, and a reply that was liked, corrected and regenerated.
+
+    Each is a row that can be written, or is Rejected with a slug; the same every time.
+    """
     name = _check_settings(plugin)
     suffix = getattr(plugin, "suffix", None)
     assert suffix in ("jsonl", "parquet"), f"{name}.suffix must be 'jsonl' or 'parquet', not {suffix!r}."
     rows = {}
-    for record in from_batch(awkward_records()):
+    for record in (*from_batch(awkward_records()), _judged()):
         try:
             row = plugin.render(record)
             assert plugin.render(record) == row, f"{name}.render() writes record {record.id!r} differently the second time."
@@ -151,9 +166,20 @@ def check_format(plugin: Format) -> None:
         except TypeError as error:
             raise AssertionError(f"{name}.render() put something into record {record.id!r} that JSON lacks: {error}") from None
         rows[record.id] = row
-    assert "plain" in rows, f"{name}.render() rejects a plain question and answer; then no set would ever have a row."
+    assert rows.keys() & {"plain", "judged"}, (
+        f"{name}.render() rejects a plain question and answer; then no set would ever have a row."
+    )
     keys = {tuple(sorted(row)) for row in rows.values()}
     assert suffix != "parquet" or len(keys) == 1, f"{name}.render() must give every row the same keys for a parquet file."
+
+
+def _judged() -> Record:
+    """A plain answer with every kind of feedback, for formats that write labels."""
+    said = (("thumbs", "up"), ("reward", "1"), ("correction", "Open Settings, then Security, then Password."))
+    other = Candidate(id="earlier", messages=(text_message("assistant", "Ask the desk."),))
+    feedback = tuple(Feedback(name=name, value=value) for name, value in said)
+    turns = ("How do I reset my password?", "Open Settings, then Security.")
+    return chat(*turns, id="judged", candidates=(other,), feedback=feedback)
 
 
 def check_synthesizer(plugin: Synthesizer, *, answers: Iterable[str] = ()) -> None:

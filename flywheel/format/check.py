@@ -280,11 +280,13 @@ def _openai_preference(row: dict[str, Any]) -> Iterator[str]:
         yield "invalid_input"
         return
     answers = [row.get(key) for key in ("preferred_output", "non_preferred_output")]
+    found: list[str] = []
     for answer in answers:
         if not isinstance(answer, list) or not answer or not all(_is_answer(turn) for turn in answer):
             yield "invalid_output"
         else:
-            yield from dict.fromkeys(_openai({**given, "messages": [*given["messages"], *answer]}))
+            found += _openai({**given, "messages": [*given["messages"], *answer]})
+    yield from dict.fromkeys(found)
     if answers[0] is not None and _folded(answers[0]) == _folded(answers[1]):
         yield "nothing_preferred"
     if any("weight" in turn or isinstance(turn.get("content"), list) for turn in given["messages"] if isinstance(turn, dict)):

@@ -10,7 +10,19 @@ import polars as pl
 
 from flywheel.errors import ConfigError
 
-_SPOKEN = ("messages", "prompt", "completion", "chosen", "rejected", "conversations", "instruction", "input", "output", "text")
+_SPOKEN: tuple[str, ...] = (
+    "messages",
+    "prompt",
+    "completion",
+    "chosen",
+    "rejected",
+    "conversations",
+    "instruction",
+    "input",
+    "output",
+    "text",
+)
+_SPOKEN += ("preferred_output", "non_preferred_output", "system", "history")
 _LABELS = frozenset(("role", "from", "type", "id", "tool_call_id", "url", "media_type"))
 
 

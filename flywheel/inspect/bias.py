@@ -70,7 +70,7 @@ def pair_bias(pairs: Iterable[Pair] | pl.DataFrame) -> pl.DataFrame:
         among the `position_known` ones, with `first_low`, `first_high`. An interval that leaves out 0.5 is a bias. Shares
         of nothing are null.
     """
-    facts = pairs.select(FACTS) if isinstance(pairs, pl.DataFrame) else pl.DataFrame([*map(pair_facts, pairs)], schema=FACTS)
+    facts = pairs.select(*FACTS) if isinstance(pairs, pl.DataFrame) else pl.DataFrame([*map(pair_facts, pairs)], schema=FACTS)
     rows = [_row("all", facts, facts.height)]
     for origin in ORIGINS:
         if (own := facts.filter(pl.col("origin") == origin)).height:

@@ -191,7 +191,7 @@ def training_set(project: Project, name: str, fingerprint: int) -> Made:
     return Made(
         f"training_set/{name}",
         exported.rows_in,
-        int(rows["rows"].sum()),
+        sum(file.rows for file in exported.files),
         version,
         {("dropped", reason): count for reason, count in reasons.items()},
         {
