@@ -59,7 +59,11 @@ def nodes(settings: Settings) -> dict[str, Node]:
     synthetic = tuple(f"synthetic/{plugged.name}" for plugged in settings.synthesize)
     mixtures = tuple(f"mixture/{mix.name}" for mix in settings.mix)
     sets = tuple(f"training_set/{chosen.name}" for chosen in settings.sets)
-    logs = msgspec.structs.asdict(settings.logs) | {"start": settings.project.start, "sample": settings.sample}
+    logs = msgspec.structs.asdict(settings.logs) | {
+        "start": settings.project.start,
+        "sample": settings.sample,
+        "public": settings.public,
+    }
     made: dict[str, Node] = {}
 
     def add(phase: int, name: str, inputs: Iterable[str], version: object, *, daily: bool = False) -> None:

@@ -61,7 +61,7 @@ class Project:
         return OpenAIModel(self.settings.model, answers=Answers(home / "answers.sqlite", self.key))
 
     def find_files(self) -> pl.DataFrame:
-        """The log files as they are now, with the columns of `LOG_FILES`.
+        """The log files as they are now, with the columns of `LOG_FILES` and `public`, the `[[public]]` data set of each.
 
         Those without a proper day, or with one before `[project] start` or after its `end`, have a `problem` and belong to
         `UNDATED`, which is never read. A file whose size and time of change are those registered is not hashed again.
@@ -73,7 +73,13 @@ class Project:
         known = self.tables.read("log_files") if self.tables.exists("log_files") else None
         landed = (landing_glob(entry, self.settings.landing) for entry in self.settings.sql)
         logs = msgspec.structs.replace(self.settings.logs, url=(*self.settings.logs.urls, *landed))
-        files = find_files(logs, root=self.settings.root, start=project.start, known=known)
+        root, start = self.settings.root, project.start
+        found = [
+            find_files(entry.logs(logs), root=root, start=start, known=known).with_columns(public=pl.lit(entry.name))
+            for entry in self.settings.public
+        ]
+        own = find_files(logs, root=root, start=start, known=known).with_columns(public=pl.lit(None, pl.String))
+        files = pl.concat([*found, own]).unique("uri", keep="first").sort("day", "uri", nulls_last=True)
         outside = pl.col("day").is_between(pl.lit(project.start), pl.lit(project.end or "9999-12-31")).not_()
         files = files.with_columns(problem=pl.when(outside).then(pl.lit("outside_of_project")).otherwise("problem"))
         undated = pl.col("day").is_null() | (pl.col("problem") == "outside_of_project")

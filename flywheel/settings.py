@@ -1,6 +1,7 @@
 """`flywheel.toml`: read once, validated, with errors that name the key."""
 
 import datetime as dt
+import difflib
 import os
 import secrets
 import tomllib
@@ -97,6 +98,45 @@ class Logs(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def urls(self) -> tuple[str, ...]:
         return (self.url,) if isinstance(self.url, str) else self.url
+
+
+class Public(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[[public]]`: a public data set as a source, `url` being one glob or a list of globs as for `[logs]`.
+
+    Its records have the origin `public:NAME` and the `license`, an SPDX id (https://spdx.org/licenses) that must be stated and
+    be one of `[policy] licenses`. A file that `[logs]` matches too belongs to the data set alone.
+    """
+
+    name: Name
+    url: str | tuple[str, ...]
+    license: str
+    dialect: str = "auto"
+    columns: Columns | None = None
+
+    def logs(self, logs: Logs) -> Logs:
+        """How its files are found and read: as the project's own, with the data set's settings."""
+        return Logs(
+            url=self.url,
+            dialect=self.dialect,
+            licenses=(self.license,),
+            columns=self.columns,
+            max_line_bytes=logs.max_line_bytes,
+        )
+
+
+PERMISSIVE = (
+    *("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-3.0", "CC-BY-4.0", "CC0-1.0", "CDLA-Permissive-1.0"),
+    *("CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "ODC-By-1.0", "PDDL-1.0", "Unlicense"),
+)
+
+
+class Policy(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[policy]`. `licenses` are the SPDX ids that public data may have; the permissive ones without it.
+
+    Share-alike, non-commercial and model-made licences need somebody's decision: list them to accept them.
+    """
+
+    licenses: tuple[str, ...] = PERMISSIVE
 
 
 class Sql(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -205,6 +245,8 @@ class _File(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     project: ProjectSection = ProjectSection()
     logs: Logs = Logs()
     sql: list[Sql] = []
+    public: list[Public] = []
+    policy: Policy = Policy()
     clean: Clean = Clean()
     scrub: Scrub = Scrub()
     dedup: Dedup = Dedup()
@@ -240,6 +282,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     project: ProjectSection
     logs: Logs
     sql: tuple[Sql, ...] = ()
+    public: tuple[Public, ...] = ()
+    policy: Policy = Policy()
     clean: Clean
     scrub: Scrub
     dedup: Dedup
@@ -306,6 +350,8 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
         project=file.project,
         logs=file.logs,
         sql=tuple(file.sql),
+        public=tuple(_licensed(path, entry, file.policy) for entry in file.public),
+        policy=file.policy,
         clean=file.clean,
         scrub=file.scrub,
         dedup=file.dedup,
@@ -325,6 +371,25 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
     if "postgresql" in {url.partition("://")[0] for url in settings.logs.urls}:
         raise ConfigError(f"{path}: [logs] url names files; a table in PostgreSQL is a [[sql]] section with a url of its own.")
     return settings
+
+
+def _licensed(path: Path, entry: Public, policy: Policy) -> Public:
+    """The data set with its licence as the policy spells it; the case of an SPDX id does not count."""
+    where = f"{path}: [[public]] {entry.name}"
+    try:
+        entry.logs(Logs())
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}.") from None
+    for known in policy.licenses:
+        if known.casefold() == entry.license.strip().casefold():
+            return msgspec.structs.replace(entry, license=known)
+    near = difflib.get_close_matches(entry.license, [*policy.licenses, *PERMISSIVE], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(
+        f"{where}: license = {entry.license!r} is none of [policy] licenses ({', '.join(policy.licenses)}).{hint}\n"
+        "State the data set's SPDX id as https://spdx.org/licenses has it; if you may train on data under this licence, add it "
+        "to `[policy] licenses`, else remove the data set."
+    )
 
 
 def _check_sql(path: Path, entry: Sql) -> None:
@@ -374,7 +439,7 @@ def _synthesis(path: Path, entry: Plugged) -> Synthesis:
 
 
 def _check_names(settings: Settings) -> None:
-    for section in ("labels", "sql", "filters", "synthesize", "mix", "sets"):
+    for section in ("public", "labels", "sql", "filters", "synthesize", "mix", "sets"):
         names = [entry.name for entry in getattr(settings, section)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"{settings.path}: two [[{section}]] are called {twice[0]!r}; give one another `name`.")

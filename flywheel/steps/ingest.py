@@ -25,6 +25,8 @@ REPEATS = pa.schema(
     ]
 )
 
+PUBLIC = column("public", pa.string(), "the `[[public]]` data set that the file belongs to; null for the project's own logs")
+
 
 def log_files(project: Project, _: str, fingerprint: int) -> Made:
     """Pull the tables of `[[sql]]`, then register the files that there are, each with its day.
@@ -41,7 +43,7 @@ def log_files(project: Project, _: str, fingerprint: int) -> Made:
     known = [*project.tables.partitions("log_files"), *days]
     fingerprints = content_fingerprints(files.drop("modified_at"), known) | {MARKER: fingerprint}
     frames = {day: files.filter(pl.col("day") == day) for day in days}
-    schema = without_column(LOG_FILES, "day")
+    schema = without_column(LOG_FILES, "day").append(PUBLIC)
     written = project.tables.write_partitions("log_files", frames, schema=schema, fingerprints=fingerprints)
     extra: dict[str, Any] = {"days": len(days), "bytes": int(files["size"].sum()), "undated": files.filter(day=UNDATED).height}
     return Made("log_files", files.height, written.rows, written.version, extra=extra | pulled)
@@ -63,13 +65,14 @@ def sources(project: Project) -> tuple[dict[str, Any], list[str]]:
     `dialect = "auto"` tries every installed source; a broken one is reported and the others go on.
 
     Raises:
-        PluginError: the one dialect that the configuration names is unknown or broken.
+        PluginError: a dialect that the configuration names is unknown or broken.
     """
-    dialect = project.settings.logs.dialect
-    if dialect != "auto":
-        return {dialect: plugins.build("source", dialect)}, []
-    loaded, problems = {}, []
-    for name in sorted({plugin.name for plugin in plugins.installed("source")}):
+    named = {project.settings.logs.dialect, *(public.dialect for public in project.settings.public)}
+    loaded = {name: plugins.build("source", name) for name in sorted(named - {"auto"})}
+    problems: list[str] = []
+    if "auto" not in named:
+        return loaded, problems
+    for name in sorted({plugin.name for plugin in plugins.installed("source")} - set(loaded)):
         try:
             loaded[name] = plugins.build("source", name)
         except PluginError as error:
@@ -86,6 +89,7 @@ def records(project: Project, _: str, day: str, fingerprint: int) -> Made:
     reading = Reading(
         tables.read("log_files", day=day),
         logs=settings.logs,
+        public=settings.public,
         root=settings.root,
         sources=loaded,
         key=project.key,
