@@ -220,6 +220,7 @@ def test_a_winner_beats_every_other_answer_and_two_winners_none() -> None:
     assert won(("winner", "true")).pairs[1].chosen_first is True
     assert won(("winner", "true"), ("winner@r:2", "true")).no_pair == "conflict"
     assert won(("winner", "false")).no_pair == "no_pair"
+    assert [pair.origin for pair in won(("winner", "true"), ("winner@earlier", "true")).pairs] == ["ab_winner"] * 2
 
 
 def test_a_correction_is_chosen_over_the_models_reply() -> None:
