@@ -17,7 +17,7 @@ from flywheel.schema import SCHEMA
 PREVIEWED = ("scrubbed", "curated", "synthetic", "verified", "mixture")
 PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 160
-BAR = 10
+BAR = 8
 _UPSTREAM = {
     "conversations": "records",
     "cleaned": "conversations",
@@ -93,19 +93,22 @@ def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
 
 
 def _with_bars(frame: pl.DataFrame) -> pl.DataFrame:
-    """Adds `share`: of `rows` in their sum, or of `kept` in `rows_in`, as a bar and in percent."""
+    """Adds `share`: of `rows` in their sum, or of `kept` in `rows_in`, as a bar and in percent where it is not whole."""
     if {"rows_in", "kept"} <= set(frame.columns):
-        whole, part = frame["rows_in"].to_list(), frame["kept"].to_list()
+        named, whole, part = "kept", frame["rows_in"].to_list(), frame["kept"].to_list()
         shares = [p / w if w else 0.0 for p, w in zip(part, whole, strict=True)]
-    elif "rows" in frame.columns and frame.height > 1:
-        whole = part = frame["rows"].to_list()
+    elif "rows" in frame.columns and frame.height > 1 and frame["rows"].dtype.is_integer():
+        named, whole, part = "rows", frame["rows"].to_list(), frame["rows"].to_list()
         shares = [rows / max(1, sum(part)) for rows in part]
     else:
         return frame
     longest = max([1, *whole])
     lengths = [(-(-BAR * p // longest), -(-BAR * w // longest)) for p, w in zip(part, whole, strict=True)]
-    bars = [f"{'█' * p}{'░' * (w - p)}\N{NO-BREAK SPACE}{share:.0%}" for (p, w), share in zip(lengths, shares, strict=True)]
-    return frame.with_columns(pl.Series("share", bars))
+    bars = [f"{'█' * p}{'░' * (w - p)}" for p, w in lengths]
+    told = [bar if share == 1 else f"{bar}\N{NO-BREAK SPACE}{share:.0%}" for bar, share in zip(bars, shares, strict=True)]
+    order = [name for name in frame.columns if name != "share"]
+    order.insert(order.index(named) + 1, "share")
+    return frame.with_columns(pl.Series("share", told)).select(order)
 
 
 def reasons_table(reasons: Mapping[tuple[str, str], int]) -> dg.TableMetadataValue:
@@ -118,7 +121,7 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
     """Columns with their meaning, as the schema states it."""
     columns = []
     for field in schema:
-        comment = (field.metadata or {}).get(b"comment", b"").decode()
+        comment = (field.metadata or {}).get(b"comment", b"partition of the table").decode()
         columns.append(dg.TableColumn(field.name, str(field.type)[:80], description=comment))
     return dg.TableSchema(columns)
 
