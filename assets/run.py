@@ -35,15 +35,17 @@ def run(
         0 when all is made and every blocking check passed, else 1.
 
     Raises:
-        FlywheelError: the configuration is wrong, `day` has no log files, or `select` matches nothing.
+        FlywheelError: the configuration is wrong or names a plugin that is not there, `day` has no log files, or `select`
+            matches nothing.
     """
     os.environ["FLYWHEEL_CONFIG"] = str(config.resolve())
     os.environ.pop("FLYWHEEL_SAMPLE", None)
     if sample is not None:
         os.environ["FLYWHEEL_SAMPLE"] = str(sample)
+    from flywheel.project import check_plugins
     from flywheel.settings import load_settings
 
-    load_settings(config)
+    check_plugins(load_settings(config))
     os.chdir(config.resolve().parent)
     from assets.definitions import defs
     from assets.graph import PROJECT
@@ -100,6 +102,8 @@ class _Run:
             return None
         try:
             keys = dg.AssetSelection.from_string(select).resolve(self.graph)
+        except dg.DagsterInvalidSubsetError:
+            keys = set()
         except Exception as error:
             raise FlywheelError(f"--select {select!r} is no asset selection: {error}") from None
         if not keys:
@@ -204,4 +208,5 @@ def _summary(project: "Project", console: Console, *, made: int, seconds: float,
     for line in set_lines(project):
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"{made} nodes made in {seconds:.1f} s." if made else "Everything is up to date: nothing to make.")
-    console.print("Browse it: dagster dev, then http://127.0.0.1:3000/asset-groups")
+    if (project.settings.root / "workspace.yaml").exists():
+        console.print("Browse it: dagster dev, then http://127.0.0.1:3000/asset-groups")

@@ -66,7 +66,7 @@ def demo(folder: Path | None) -> None:
 def init(folder: Path, demo_logs: bool) -> None:
     """Make a project in FOLDER: its configuration, its graph and Dagster's settings."""
     if (folder / "flywheel.toml").exists():
-        raise click.ClickException(f"{folder} already holds a project. `flywheel run --config {folder}/flywheel.toml` runs it.")
+        raise FlywheelError(f"{folder} already holds a project. `flywheel run --config {folder}/flywheel.toml` runs it.")
     _scaffold(folder, logs=demo_logs)
     click.echo(f"Made a project in {folder}. Next: cd {folder}, then `flywheel run` and `dagster dev`.")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
+from flywheel.errors import PluginError
 from flywheel.settings import Settings, load_settings
 from flywheel.tables import Tables
 
@@ -106,3 +107,26 @@ class Project:
     def sets(self) -> Path:
         """The folder of the exported training sets, one below it a set."""
         return Path(self.settings.data) / "sets"
+
+
+def check_plugins(settings: Settings) -> None:
+    """Refuse a configuration that names a plugin that is not installed, or a setting that it does not have.
+
+    An installed plugin that cannot be imported passes: its own node says so, and the rest of the graph runs.
+
+    Raises:
+        PluginError: with the nearest name and what there is.
+    """
+    from flywheel import plugins
+
+    named = [("filter", each.use, each.settings) for each in settings.filters]
+    named += [("synthesizer", each.use, each.settings) for each in settings.synthesize]
+    named += [("format", each.format, each.settings) for each in settings.sets]
+    named += [("source", settings.logs.dialect, {})] if settings.logs.dialect != "auto" else []
+    for kind, name, chosen in named:
+        plugin = plugins.find(kind, name)
+        try:
+            plugin.load()
+        except PluginError:
+            continue
+        plugins.build(kind, name, chosen)

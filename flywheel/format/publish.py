@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from flywheel.errors import FlywheelError
+
 
 @contextlib.contextmanager
 def staging(folder: Path) -> Iterator[Path]:
@@ -62,7 +64,14 @@ def point_latest(folder: Path, version: str) -> None:
             draft.write_text(json.dumps({"version": version}) + "\n", "utf-8")
             _sync(draft)
             place = folder / "latest.json"
-        draft.replace(place)
+        try:
+            draft.replace(place)
+        except IsADirectoryError:
+            draft.unlink()
+            raise FlywheelError(
+                f"{place} is a folder where a link belongs; copying a project and following its links makes that. "
+                "Remove it, and run again."
+            ) from None
         _sync(folder)
 
 

@@ -19,7 +19,7 @@ from flywheel.format.check import check_file
 from flywheel.format.export import Exported, Renders, export, line_of
 from flywheel.format.openai_chat import OpenaiChat
 from flywheel.format.parquet import Parquet
-from flywheel.format.publish import latest, staging
+from flywheel.format.publish import latest, point_latest, staging
 from flywheel.format.tokens import Estimate
 from flywheel.records import SCHEMA, Record, from_batch, text_message, to_batch
 from flywheel.settings import Set
@@ -294,3 +294,11 @@ def test_exports_of_the_same_content_at_the_same_time_make_one_version(tmp_path:
     assert sorted(child.communicate()[0] for child in children) == ["False\n", "False\n", "True\n"]
     assert len([path for path in tmp_path.iterdir() if path.name != "latest"]) == 1
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_folder_in_the_place_of_the_link_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "latest").mkdir()
+
+    with pytest.raises(FlywheelError, match="Remove it, and run again"):
+        point_latest(tmp_path, "4ff136ae63df")
+    assert [path.name for path in tmp_path.iterdir()] == ["latest"]
