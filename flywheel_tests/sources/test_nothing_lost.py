@@ -41,6 +41,7 @@ TOLD: tuple[str, ...] = (
 )
 # ... except below these, which are names, numbers, proofs and references.
 SILENT = {
+    *("verbosity", "finishMessage"),
     *(
         "id",
         "type",
