@@ -56,7 +56,8 @@ def scrub(records: pl.DataFrame, *, settings: Scrub, key: bytes, budget: int = 2
     if not key:
         raise ValueError("scrub needs a key for its HMACs; Settings.key() makes one")
     detection = Detection(choose_detectors(settings))
-    rows: list[Row] = []
+    edited: list[Row] = []
+    origin: list[int] = []
     kept: list[bool] = []
     reasons: list[str] = []
     findings: list[tuple[str, str, int]] = []
@@ -65,13 +66,17 @@ def scrub(records: pl.DataFrame, *, settings: Scrub, key: bytes, budget: int = 2
         if isinstance(outcome, str):
             reasons.append(outcome)
         else:
-            rows.append(outcome[0])
+            changed = outcome[0] != row
+            origin.append(records.height + len(edited) if changed else len(kept))
+            edited += [outcome[0]] if changed else []
             findings += [(identity, entity, count) for entity, count in sorted(outcome[1].items())]
         kept.append(not isinstance(outcome, str))
     mask = pl.Series(kept, dtype=pl.Boolean)
     left = records.filter(~mask)["id"]
-    edited = pl.DataFrame(rows, schema=records.select(COLUMNS).schema)
-    passed = records.filter(mask).with_columns(edited)
+    passed = records.filter(mask)
+    if edited:  # rows of Python objects are slow to make into columns, so unchanged ones stay as they came
+        before = records.select(COLUMNS)
+        passed = passed.with_columns(pl.concat([before, pl.DataFrame(edited, schema=before.schema)])[origin])
     if set(DERIVED) & set(passed.columns):
         passed = derive(passed).select(records.columns)
     return Scrubbed(passed, exits(left, reasons), pl.DataFrame(findings, schema=FINDINGS, orient="row"))

@@ -8,7 +8,7 @@ from flywheel.curate.scrub.gazetteer import Gazetteer, gazetteer
 from flywheel.curate.scrub.letters import CAPITALISED, UPPER
 from flywheel.curate.scrub.spans import NAME, Span
 
-_WORD = re.compile(rf"[{UPPER}](?<![\w@#/\\.].)(?<!\w['’-].)[^\W\d_]{{0,30}}(?:['’\-][^\W\d_]{{1,30}}){{0,3}}(?![\d_])")
+_WORD = re.compile(rf"[{UPPER}](?<![\w@#/\\.].)(?<!\w['’-].)[^\W\d_]{{0,30}}(?:['’\-][^\W\d_]{{1,30}}){{0,3}}(?!\w)")
 _CONTRACTION = re.compile(
     r"['’](?:m|ve|ll|d|re|t)\Z|\A(?:[Ii]t|[Hh]e|[Ss]he|[Tt]hat|[Ww]hat|[Ww]ho|[Ll]et|[Tt]here|[Hh]ere)['’]s\Z"
 )
@@ -30,6 +30,14 @@ _STRONG = re.compile(
     r"(?:wife|husband|partner|son|daughter|brother|sister|mother|father|friend|boss|manager|colleague|spouse|child)"
     r"(?:'s)?(?: name)?(?: is|,)?)[ \n*_\"]{1,4}\Z"
 )
+_CUE_ENDS = frozenset(
+    "is s name surname me him her heiße appelle llamo es chiamo é heet mrs mr ms mx miss dr prof professor doctor sir madam lady lord "
+    "captain capt sgt sergeant judge senator rev herr herrn frau señor señora sr sra mme mlle monsieur madame signor signora sig "
+    "dhr mevr pan pani shri smt was named dear att attn signed by sincerely regards yours truly cheers holder with wife husband partner son "
+    "daughter brother sister mother father friend boss manager colleague spouse child".split()
+)
+"""The last words of `_CERTAIN` and `_STRONG`: a look at one word spares most searches."""
+_PARTS = re.compile(r"\W+")
 _WEAK = re.compile(
     r"(?i)(?:\b(?:I'?m|I am|this is|it'?s|under(?: the name(?: of)?)?|hi|hello|hey|thanks?,?|thank you,?|with|by|from|for|"
     r"to|ask|tell|told|"
@@ -40,9 +48,15 @@ _OF_PERSON = re.compile(
     r"starring|assistant to|ask|told?|tell|met|heard|for my (?:son|daughter|wife|husband)|guardian|account of) \Z"
 )
 """Before two capitalised words that no list knows, this makes them a person."""
-_PLACED = re.compile(r"(?i)\b(?:in|at|near|of|from|to|via|around|visit(?:ed|ing)?|across|city|town|north|south|east|west|mount|lake) \Z")
-_THING_BEFORE = re.compile(r"(?i)(?:\A|[^\w'’])(?:my|the|our|your|this|that|these|an?|another|new|each|every|which|old|its|both|any) \Z")
-_THING_AFTER = re.compile(r"(?: [^\W\d_]{1,12}){0,2}[ -][A-Z]{0,2}\d{1,4}[A-Za-z]?(?![\w:/.-]*\d)(?! [A-Z][a-z]+ (?:St|Ave|Rd|Road|Lane|Street)\b)")
+_PLACED = re.compile(
+    r"(?i)\b(?:in|at|near|of|from|to|via|around|visit(?:ed|ing)?|across|city|town|north|south|east|west|mount|lake) \Z"
+)
+_THING_BEFORE = re.compile(
+    r"(?i)(?:\A|[^\w'’])(?:my|the|our|your|this|that|these|an?|another|new|each|every|which|old|its|both|any) \Z"
+)
+_THING_AFTER = re.compile(
+    r"(?: [^\W\d_]{1,12}){0,2}[ -][A-Z]{0,2}\d{1,4}[A-Za-z]?(?![\w:/.-]*\d)(?! [A-Z][a-z]+ (?:St|Ave|Rd|Road|Lane|Street)\b)"
+)
 _CODE_AFTER = re.compile(r"[(\[=_`]|\.\w|::| ?(?:=|==|\(\)) ")
 _CODE_BEFORE = re.compile(r"[`$%<\\]\Z|\b(?:import|class|def|extends|instanceof) \Z")
 _LOWER_CUE = re.compile(
@@ -131,7 +145,9 @@ def _things(text: str, runs: list[Run], lists: Gazetteer) -> set[str]:
     things = set()
     for run in runs:
         word = run[0]
-        if word.lower in lists.first and (_THING_BEFORE.search(text[max(0, word.start - 10) : word.start]) or _is_model(text, run)):
+        if word.lower in lists.first and (
+            _THING_BEFORE.search(text[max(0, word.start - 10) : word.start]) or _is_model(text, run)
+        ):
             things.add(word.lower)
     return things
 
@@ -152,11 +168,15 @@ def _names_in_run(text: str, run: Run, lists: Gazetteer, things: set[str]) -> It
 def _name_length(text: str, run: Run, at: int, lists: Gazetteer, things: set[str]) -> int:
     """How many words of the run, from `at` on, are a person's name; 0 for none."""
     word = run[at]
-    before = _PARTICLES_BEFORE.sub("", text[max(0, word.start - 40) : word.start])
-    if _CERTAIN.search(before):
-        return _following(run, at, lists, certain=True)
-    if _STRONG.search(before):
-        return _following(run, at, lists, certain=False)
+    before = text[max(0, word.start - 40) : word.start]
+    if before[-2:-1].islower():
+        before = _PARTICLES_BEFORE.sub("", before)
+    last = before.split()[-1:]
+    if last and _CUE_ENDS.isdisjoint(_PARTS.split(last[0].lower())) is False:
+        if _CERTAIN.search(before):
+            return _following(run, at, lists, certain=True)
+        if _STRONG.search(before):
+            return _following(run, at, lists, certain=False)
     if word.lower in lists.never or word.lower in lists.institutions or _is_code(text, word):
         return 0
     if word.lower in lists.common and word.lower not in lists.first:
@@ -211,9 +231,7 @@ def _full_name(text: str, run: Run, at: int, lists: Gazetteer, things: set[str],
     return end - at
 
 
-def _is_pair(
-    text: str, run: Run, at: int, end: int, lists: Gazetteer, things: set[str], before: str, with_initial: bool
-) -> bool:
+def _is_pair(text: str, run: Run, at: int, end: int, lists: Gazetteer, things: set[str], before: str, with_initial: bool) -> bool:
     """Whether the word at `at` and the one at `end` (initials between them) are first and last name, in either order."""
     word, following = run[at], run[end]
     first, last = _in(lists.first, word), _in(lists.last, following)
@@ -234,8 +252,10 @@ def _is_pair(
         return not odd and (last or not away or word.lower not in lists.cities)
     if odd:
         return False
-    if with_initial or (last or _in(lists.first, following)) and not abroad and not away:
+    if with_initial or ((last or _in(lists.first, following)) and not abroad and not away):
         return True
+    if last and not abroad and following.lower not in lists.cities and not _PLACED.search(before):
+        return not begins_sentence(text, word.start) or _ACTS.match(text, following.end) is not None
     if end > at + 1 or (abroad and away):
         return False
     if _OF_PERSON.search(before):
@@ -263,7 +283,7 @@ def _stands_alone(text: str, run: Run, at: int, lists: Gazetteer, things: set[st
     word = run[at]
     if len(word.lower) < 3 or word.text.isupper() or _is_mixed(word) or word.lower in lists.common:
         return False
-    if len(run) == 1 and (_VOCATIVE.match(text, word.end) or word.lower not in lists.places and _does(text, word, before)):
+    if len(run) == 1 and (_VOCATIVE.match(text, word.end) or (word.lower not in lists.places and _does(text, word, before))):
         return True
     if not _in(lists.first, word) or word.lower in things:
         return False
@@ -295,7 +315,10 @@ def _follows_greeting(text: str, last: Word, word: Word, lists: Gazetteer) -> bo
 
 
 def _is_code(text: str, word: Word) -> bool:
-    return _CODE_AFTER.match(text, word.end) is not None or _CODE_BEFORE.search(text[max(0, word.start - 12) : word.start]) is not None
+    return (
+        _CODE_AFTER.match(text, word.end) is not None
+        or _CODE_BEFORE.search(text[max(0, word.start - 12) : word.start]) is not None
+    )
 
 
 def _is_shouted(word: Word) -> bool:
@@ -388,4 +411,3 @@ def _lower_case(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
 def begins_sentence(text: str, position: int) -> bool:
     """Whether a capital at this position says nothing, because a sentence begins there."""
     return _FULL_STOP.search(text[max(0, position - 6) : position]) is not None
-

@@ -16,6 +16,7 @@ _THRESHOLD = 0.4
 _CONTEXT_CHARACTERS, _CONTEXT_BONUS = 60, 0.35
 _DIGIT = re.compile(r"\d")
 _SEVEN_DIGITS = re.compile(r"(?:\d\D{0,3}){7}")
+_RUN = re.compile(r"\d(?:[ .:+-]?\d)*")
 _DIGIT_RUN = re.compile(r"(?:\d[ .-]?){6}")
 _IDENTIFIER = re.compile(r"(?:[A-Za-z0-9][ -]?){0,9}\d[A-Za-z0-9 -]{0,3}\d")
 _PHONE = re.compile(r"(?<![\w.#$€£-])(?:\+|00)?\(?\d(?:[ \u00a0().\-/x]{0,3}\d){6,14}(?![\w%]|[-.:/]\d)")
@@ -27,45 +28,57 @@ _LAST_LABEL = re.compile(r"[^\W\d_]{2,}\Z|xn--[a-z0-9-]+\Z", re.IGNORECASE)
 
 
 class Gated(NamedTuple):
-    """A Presidio recognizer behind its gate; `entity` is what we call what it finds."""
+    """A Presidio recognizer behind its gates: what every text that it can match also matches, cheapest first.
+
+    `digits` is the least length of a run of digits (separators between them count), `needs_words` says that its score never
+    reaches the threshold without one of `words` nearby; `entity` is what we call what it finds.
+    """
 
     recognizer: Any
     gate: re.Pattern[str]
     entity: str
     words: re.Pattern[str] | None
+    digits: int
+    needs_words: bool
+
+    def admits(self, text: str, longest: int) -> bool:
+        """Whether the recognizer may find something in a text whose longest run of digits has this length."""
+        if longest < self.digits or (self.needs_words and not (self.words and self.words.search(text))):
+            return False
+        return self.gate.search(text) is not None
 
 
-_GATES: dict[str, tuple[str, str | None]] = {
-    "CryptoRecognizer": (r"(?:bc1|[13])[a-zA-HJ-NP-Z0-9]{25}", None),
-    "IbanRecognizer": (r"(?i)[a-z]{2}[ -]?\d[ -]?\d(?:[ -]?[a-z0-9]){8}", None),
-    "IpRecognizer": (r"\d\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f:]", None),
-    "MacAddressRecognizer": (r"(?:[0-9A-Fa-f]{2}[:-]){5}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.", None),
-    "UsSsnRecognizer": (r"\d{3}[-. ]?\d{2}[-. ]?\d{4}", None),
-    "UsItinRecognizer": (r"9\d{2}[-. ]?\d{2}[-. ]?\d{4}", None),
-    "UsPassportRecognizer": (r"\d{8}", "PASSPORT"),
-    "UsBankRecognizer": (r"\d{8}", "ACCOUNT_ID"),
-    "UsLicenseRecognizer": (_IDENTIFIER.pattern, None),
-    "UsMbiRecognizer": (r"(?i)[1-9][A-Z][A-Z0-9]\d-?[A-Z]", None),
-    "AbaRoutingRecognizer": (r"\d{4}-?\d{4}-?\d", "ACCOUNT_ID"),
-    "MedicalLicenseRecognizer": (r"[A-Za-z]{2}\d{7}", None),
-    "NhsRecognizer": (r"\d{3}[- ]?\d{3}[- ]?\d{4}", None),
-    "UkNinoRecognizer": (r"(?i)[a-z]{2} ?\d{2} ?\d{2}", None),
-    "UkPostcodeRecognizer": (r"\d ?[A-Z]{2}\b", "ZIP_CODE"),
-    "CaSinRecognizer": (_DIGIT_RUN.pattern, None),
-    "CaPostalCodeRecognizer": (r"(?i)[a-z]\d[a-z][ -]?\d[a-z]\d", "ZIP_CODE"),
-    "InAadhaarRecognizer": (r"\d{4}[- :]?\d{4}[- :]?\d{4}", None),
-    "InPanRecognizer": (r"[A-Za-z]{3,5}\d{4}[A-Za-z]", None),
-    "AuTfnRecognizer": (r"\d{3} ?\d{3} ?\d{3}", None),
-    "AuMedicareRecognizer": (r"[2-6]\d{3} ?\d{5} ?\d", None),
-    "EsNifRecognizer": (r"(?i)\d{7}-?[a-z]", None),
-    "EsNieRecognizer": (r"(?i)[x-z]-?\d{7}", None),
-    "ItFiscalCodeRecognizer": (r"(?i)[a-z]{6}[0-9a-z]{2}", None),
-    "PlPeselRecognizer": (r"\d{11}", None),
-    "FiPersonalIdentityCodeRecognizer": (r"\d{6}[+\-A-Za-z]", None),
-    "SgFinRecognizer": (r"(?i)[a-z]\d{7}[a-z]", None),
-    "ZaIdNumberRecognizer": (r"\d{13}", None),
-    "DeTaxIdRecognizer": (_DIGIT_RUN.pattern, None),
-    "SePersonnummerRecognizer": (r"\d{6}[-+ ]?\d{4}", None),
+_GATES: dict[str, tuple[str, str | None, int]] = {
+    "CryptoRecognizer": (r"(?:bc1|[13])[a-zA-HJ-NP-Z0-9]{25}", None, 0),
+    "IbanRecognizer": (r"(?i)[a-z]{2}[ -]?\d[ -]?\d(?:[ -]?[a-z0-9]){8}", None, 2),
+    "IpRecognizer": (r"\d\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f:]", None, 0),
+    "MacAddressRecognizer": (r"(?:[0-9A-Fa-f]{2}[:-]){5}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.", None, 0),
+    "UsSsnRecognizer": (r"\d{3}[-. ]?\d{2}[-. ]?\d{4}", None, 9),
+    "UsItinRecognizer": (r"9\d{2}[-. ]?\d{2}[-. ]?\d{4}", None, 9),
+    "UsPassportRecognizer": (r"\d{8}", "PASSPORT", 8),
+    "UsBankRecognizer": (r"\d{8}", "ACCOUNT_ID", 8),
+    "UsLicenseRecognizer": (_IDENTIFIER.pattern, None, 0),
+    "UsMbiRecognizer": (r"(?i)[1-9][A-Z][A-Z0-9]\d-?[A-Z]", None, 0),
+    "AbaRoutingRecognizer": (r"\d{4}-?\d{4}-?\d", "ACCOUNT_ID", 9),
+    "MedicalLicenseRecognizer": (r"[A-Za-z]{2}\d{7}", None, 7),
+    "NhsRecognizer": (r"\d{3}[- ]?\d{3}[- ]?\d{4}", None, 10),
+    "UkNinoRecognizer": (r"(?i)[a-z]{2} ?\d{2} ?\d{2}", None, 4),
+    "UkPostcodeRecognizer": (r"\d ?[A-Z]{2}\b", "ZIP_CODE", 0),
+    "CaSinRecognizer": (_DIGIT_RUN.pattern, None, 6),
+    "CaPostalCodeRecognizer": (r"(?i)[a-z]\d[a-z][ -]?\d[a-z]\d", "ZIP_CODE", 0),
+    "InAadhaarRecognizer": (r"\d{4}[- :]?\d{4}[- :]?\d{4}", None, 12),
+    "InPanRecognizer": (r"[A-Za-z]{3,5}\d{4}[A-Za-z]", None, 4),
+    "AuTfnRecognizer": (r"\d{3} ?\d{3} ?\d{3}", None, 9),
+    "AuMedicareRecognizer": (r"[2-6]\d{3} ?\d{5} ?\d", None, 10),
+    "EsNifRecognizer": (r"(?i)\d{7}-?[a-z]", None, 7),
+    "EsNieRecognizer": (r"(?i)[x-z]-?\d{7}", None, 7),
+    "ItFiscalCodeRecognizer": (r"[0-9A-Za-z]{16}", None, 0),
+    "PlPeselRecognizer": (r"\d{11}", None, 11),
+    "FiPersonalIdentityCodeRecognizer": (r"\d{6}[+\-A-Za-z]", None, 6),
+    "SgFinRecognizer": (r"(?i)[a-z]\d{7}[a-z]", None, 7),
+    "ZaIdNumberRecognizer": (r"\d{13}", None, 13),
+    "DeTaxIdRecognizer": (_DIGIT_RUN.pattern, None, 6),
+    "SePersonnummerRecognizer": (r"\d{6}[-+ ]?\d{4}", None, 10),
 }
 _NOBODY = {"::1", "::", "127.0.0.1", "0.0.0.0", "255.255.255.255"}
 _EXACT = {"IBAN_CODE", "CRYPTO", "EMAIL_ADDRESS", "US_SSN"}
@@ -94,8 +107,9 @@ def _emails(text: str) -> Iterator[Span]:
 
 
 def _by_recognizer(text: str) -> Iterator[Span]:
+    longest = max((match.end() - match.start() for match in _RUN.finditer(text)), default=0)
     for gated in recognizers():
-        if not gated.gate.search(text):
+        if not gated.admits(text, longest):
             continue
         for found in gated.recognizer.analyze(text, gated.recognizer.supported_entities):
             score = found.score
@@ -173,9 +187,10 @@ def phone_recognizer(regions: tuple[str, ...]) -> Any:
 def recognizers() -> tuple[Gated, ...]:
     """The recognizers of `_GATES`, made once."""
     import presidio_analyzer.predefined_recognizers as predefined
+    from presidio_analyzer import PatternRecognizer
 
     gated = []
-    for name, (gate, entity) in _GATES.items():
+    for name, (gate, entity, digits) in _GATES.items():
         make: Callable[[], Any] = getattr(predefined, name)
         recognizer = make()
         words = "|".join(re.escape(word) for word in recognizer.context or ())
@@ -185,6 +200,9 @@ def recognizers() -> tuple[Gated, ...]:
                 gate=re.compile(gate),
                 entity=entity or recognizer.supported_entities[0],
                 words=re.compile(rf"(?i)\b(?:{words})\b") if words else None,
+                digits=digits,
+                needs_words=type(recognizer).validate_result is PatternRecognizer.validate_result
+                and max(pattern.score for pattern in recognizer.patterns) < _THRESHOLD,
             )
         )
     return tuple(gated)

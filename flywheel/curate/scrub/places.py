@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from flywheel.curate.scrub.gazetteer import gazetteer
 from flywheel.curate.scrub.letters import CAPITALISED, UPPER
@@ -24,29 +25,77 @@ _ROMANCE = (
     r"[Rr]ua|[Tt]ravessa|"
     r"[Pp]raça|[Uu]lica|[Uu]lice|[Uu]l\.|[Ss]tr\.)"
 )
-_GERMANIC = (
-    r"(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm|ufer|steig|gata|gatan|gate|vej|vegen|veien|vägen|stien|gade|"
-    r"katu|tie|"
-    r"kuja|straat|laan|plein|kade|dreef|utca|utcája|út|útja|tér|tere|köz|sor)"
+_GERMANIC_ENDS = (
+    *("straße", "strasse", "str.", "gasse", "weg", "platz", "allee", "ring", "damm", "ufer", "steig", "gata", "gatan", "gate"),
+    *("vej", "vegen", "veien", "vägen", "stien", "gade", "katu", "tie", "kuja", "straat", "laan", "plein", "kade", "dreef"),
+    *("utca", "utcája", "út", "útja", "tér", "tere", "köz", "sor", "u.", "krt."),
 )
-_STREETS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"(?<![\w.])\d{{1,6}}[A-Za-z]?(?:[ ,]{{1,2}}\d{{1,5}}(?:st|nd|rd|th)?)?(?: {_CAP}){{0,4}}(?: \d{{1,3}}(?:st|nd|"
-        rf"rd|th))? {_SUFFIX}\b\.?",
-        rf"(?<=[ \n])(?:{_CAP} ){{1,3}}(?:Street|Avenue|Road|Lane|Drive|Boulevard|Blvd)\b",
+_GERMANIC = "(?:" + "|".join(re.escape(end) for end in _GERMANIC_ENDS[:-2]) + ")"
+
+
+class _Street(NamedTuple):
+    """A pattern of street addresses. Every match holds a digit if `numbered`, and one of `words` in lower case if there are any."""
+
+    numbered: bool
+    words: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+
+_ROADS = ("street", "avenue", "road", "lane", "drive", "boulevard", "blvd")
+_ROMANCE_ROADS = (
+    *("rue ", "avenue ", "boulevard ", "bd ", "place ", "chemin ", "allée ", "impasse ", "quai ", "route ", "calle ", "c/ "),
+    *("avenida ", "av. ", "avda. ", "paseo ", "plaza ", "carrer ", "camino ", "ronda ", "via ", "viale ", "corso ", "piazza "),
+    *("largo ", "vicolo ", "strada ", "rua ", "travessa ", "praça ", "ulica ", "ulice ", "ul. ", "str. "),
+)
+_STREETS = (
+    _Street(
+        True,
+        (),
+        re.compile(
+            rf"\d(?<![\w.]\d)\d{{0,5}}[A-Za-z]?(?:[ ,]{{1,2}}\d{{1,5}}(?:st|nd|rd|th)?)?(?: {_CAP}){{0,4}}"
+            rf"(?: \d{{1,3}}(?:st|nd|rd|th))? {_SUFFIX}\b\.?"
+        ),
+    ),
+    _Street(False, _ROADS, re.compile(rf"(?<=[ \n])(?:{_CAP} ){{1,3}}(?:Street|Avenue|Road|Lane|Drive|Boulevard|Blvd)\b")),
+    _Street(
+        True,
+        _ROMANCE_ROADS,
+        re.compile(rf"(?<!\w)\d{{1,4}}(?: ?(?:bis|ter))?,? {_ROMANCE} {_SMALL}{_CAP}(?:[ -]{_SMALL}{_CAP}){{0,3}}"),
+    ),
+    _Street(
+        True,
+        _ROMANCE_ROADS,
+        re.compile(rf"(?<!\w){_ROMANCE} {_SMALL}{_CAP}(?:[ -]{_SMALL}{_CAP}){{0,3}},? (?:n[º°.]? ?)?\d{{1,5}}\b"),
+    ),
+    _Street(
+        True, (), re.compile(rf"(?m)^[^\w\n]{{0,5}}(?:address:? ?)?\d{{1,6}}(?: {_CAP}| {_SMALL}){{1,5}} \d{{1,4}}\b[ ]{{0,3}}$")
+    ),
+    _Street(
+        True,
+        ("apo", "dpo", "fpo"),
+        re.compile(
+            r"(?i)\b(?:(?:USS|USNS|USNV|USCGC) [^\n,]{1,30}|(?:PSC|CMR|Unit) \d{1,5},? Box \d{1,5})[,\n ]{1,4}"
+            r"[ADF]PO,? A[AEP] \d{5}\b"
+        ),
+    ),
+    _Street(
+        False,
+        ("corner of ",),
+        re.compile(rf"\b(?:the )?corner of (?=[{UPPER}\d])[^\n.?!,:]{{3,60}} and {_CAP}(?: {_CAP}| \d{{1,4}}){{0,4}}"),
+    ),
+    _Street(True, ("box", "postfach", "apartado"), re.compile(r"\b(?i:p\.? ?o\.? ?box|postfach|apartado) \d{1,7}\b")),
+)
+_GERMANIC_STREETS = (
+    re.compile(
         rf"\b(?:\d{{1,6}} )?(?:{_CAP} ){{0,2}}[{UPPER}][^\W\d_]{{0,20}}"
-        rf"(?:-[^\W\d_]{{1,20}}){{0,3}}{_GERMANIC} \d{{1,4}} ?[a-zA-Z]?\b",
-        rf"\b(?:\d{{1,6}} )?(?:{_CAP} ){{1,2}}(?:{_GERMANIC}|u\.|krt\.) \d{{1,4}}\.?",
-        rf"(?<!\w)\d{{1,4}}(?: ?(?:bis|ter))?,? {_ROMANCE} {_SMALL}{_CAP}(?:[ -]{_SMALL}{_CAP}){{0,3}}",
-        rf"(?<!\w){_ROMANCE} {_SMALL}{_CAP}(?:[ -]{_SMALL}{_CAP}){{0,3}},? (?:n[º°.]? ?)?\d{{1,5}}\b",
-        rf"(?m)^[^\w\n]{{0,5}}(?:address:? ?)?\d{{1,6}}(?: {_CAP}| {_SMALL}){{1,5}} \d{{1,4}}\b[ ]{{0,3}}$",
-        r"\b(?i:(?:(?:USS|USNS|USNV|USCGC) [^\n,]{1,30}|(?:PSC|CMR|Unit) \d{1,5},? Box \d{1,5})[,\n ]{1,4}[ADF]PO,? A[AEP] \d{5}\b)",
-        rf"\b(?:the )?corner of (?=[{UPPER}\d])[^\n.?!,:]{{3,60}} and {_CAP}(?: {_CAP}| \d{{1,4}}){{0,4}}",
-        r"\b(?i:p\.? ?o\.? ?box|postfach|apartado) \d{1,7}\b",
-    )
+        rf"(?:-[^\W\d_]{{1,20}}){{0,3}}{_GERMANIC} \d{{1,4}} ?[a-zA-Z]?\b"
+    ),
+    re.compile(rf"\b(?:\d{{1,6}} )?(?:{_CAP} ){{1,2}}(?:{_GERMANIC}|u\.|krt\.) \d{{1,4}}\.?"),
 )
+_HOUSE_NUMBER = re.compile(r" \d")
 _UNIT_WORD = r"(?:Suite|Ste|Apt|Apartment|Unit|Floor|Flat|Room|Wohnung)\.? #?\d{1,5}[A-Za-z]?"
+_UNIT_GATE = re.compile(r"Suite|Ste|Apt|Apartment|Unit|Floor|Flat|Room|Wohnung")
+_DIGIT = re.compile(r"\d")
 _UNIT = rf"{_UNIT_WORD}|#\d{{1,5}}[A-Za-z]?"
 _UNIT_BLOCK = re.compile(
     rf"(?:[^\n\d]{{0,60}} )?(?P<address>\d{{1,6}} [^\n.?!:]{{2,60}}|"
@@ -69,7 +118,8 @@ _NUMBERED_TWICE = re.compile(
 _TAIL = re.compile(
     rf"(?:[ ,\n]{{1,4}}\s{{0,6}}|,? ?\n[^\w\n]{{1,6}})(?:St\.|{_UNIT}|[A-Z]{{2}}(?:[ ,]{{1,2}}\d{{5}}(?:-\d{{4}})?)\b|"
     rf"(?P<zip>\d{{4,6}}(?:-\d{{4}})?)\b|"
-    rf"(?P<place>{CAPITALISED}(?:[ -](?:(?:de|del|do|da|di|du|nad|na|u|am|an|im|of|on|upon|la|le|el) )?{CAPITALISED}){{0,3}}(?: \([^()\n]{{2,30}}\))?)(?!:))"
+    rf"(?P<place>{CAPITALISED}(?:[ -](?:(?:de|del|do|da|di|du|nad|na|u|am|an|im|of|on|upon|la|le|el) )?{CAPITALISED}){{0,3}}"
+    rf"(?: \([^()\n]{{2,30}}\))?)(?!:))"
 )
 _ZIP = re.compile(
     r"(?i)\b(?:zip|zip ?code|postal ?code|post ?code|plz|postleitzahl|code postal|c\.?p\.?|cap)\b(?: (?:is|code|"
@@ -100,7 +150,9 @@ _HOME = re.compile(
     rf"(?P<place>(?:the )?{CAPITALISED}(?:[ -](?:(?:of|de|del|do|da|u|nad|am|upon|on|la|le) )?{CAPITALISED}){{0,3}}|"
     rf"[^\W\d_]{{4,20}}(?: [^\W\d_]{{2,20}}){{0,2}})"
 )
-_SOMEBODY = re.compile(r"(?:\b(?:I|I'?m|[Ww]e|[Mm]y|[Oo]ur|[Hh]e|[Ss]he|[Tt]hey|[Hh]is|[Hh]er|who|[Yy]ou|i|i'm)\b[^.!?\n]{0,60}|\b[A-Z]\w+ (?:now )?)\Z")
+_SOMEBODY = re.compile(
+    r"(?:\b(?:[Ii]|[Ii]'?m|[Ww]e|[Mm]y|[Oo]ur|[Hh]e|[Ss]he|[Tt]hey|[Hh]is|[Hh]er|who|[Yy]ou)\b[^.!?\n]{0,60}|\b[A-Z]\w+ (?:now )?)\Z"
+)
 _COMPANY = re.compile(
     rf"(?<!\w)(?:{CAPITALISED}|&)(?: (?:{CAPITALISED}|&)){{0,3}},? (?:Inc|LLC|Ltd|GmbH|Corp|Corporation|PLC|S\.A\.|AG|"
     rf"B\.V\.|Pty|KG|Limited|Incorporated)\b\.?"
@@ -153,14 +205,21 @@ def _homes(text: str) -> Iterator[tuple[int, int]]:
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
     found: list[tuple[int, int]] = []
-    if any(character.isdigit() for character in text):
+    has_digit = _DIGIT.search(text) is not None
+    if has_digit:
         for match in _ADDRESS_CUE.finditer(text):
             numbered = _NUMBERED.match(text, match.end())
             if numbered and not _is_quantity(numbered[0]):
                 found.append(numbered.span())
         found += [match.span(1) for match in _NUMBERED_TWICE.finditer(text)]
-        found += [(match.start("address"), match.end()) for match in _UNIT_BLOCK.finditer(text)]
-    found += [match.span() for pattern in _STREETS for match in pattern.finditer(text)]
+        if _UNIT_GATE.search(text):
+            found += [(match.start("address"), match.end()) for match in _UNIT_BLOCK.finditer(text)]
+    lowered = text.lower()
+    for street in _STREETS:
+        if (has_digit or not street.numbered) and (not street.words or any(word in lowered for word in street.words)):
+            found += [match.span() for match in street.pattern.finditer(text)]
+    if has_digit and any(text.endswith(_GERMANIC_ENDS, 0, match.start()) for match in _HOUSE_NUMBER.finditer(text)):
+        found += [match.span() for pattern in _GERMANIC_STREETS for match in pattern.finditer(text)]
     for start, end in found:
         number = _NUMBER_BEFORE.search(text, max(0, start - 8), start)
         yield number.start() if number else start, _with_tail(text, end)
@@ -201,7 +260,9 @@ def _with_tail(text: str, end: int) -> int:
     return end
 
 
-_DIRECTIONS = frozenset({"north", "south", "east", "west", "saint", "san", "united", "new", "el", "la", "los", "las", "le", "les", "st"})
+_DIRECTIONS = frozenset(
+    {"north", "south", "east", "west", "saint", "san", "united", "new", "el", "la", "los", "las", "le", "les", "st"}
+)
 _UNIT_END = re.compile(rf"(?:{_UNIT})\Z")
 _CLOSED = re.compile(r"[ ,]{0,2}(?:\n|[A-Z]{2}\b|\d{4,6}\b)|\s*\n\s*\d|[.?]?\Z")
 

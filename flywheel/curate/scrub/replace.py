@@ -66,7 +66,7 @@ class Detection:
         return resolve(text, [*found, *fields]) if fields else found
 
 
-class _Conversation:
+class Conversation:
     """The two passes over one row: collect every value, then replace each wherever it stands."""
 
     def __init__(self, detection: Detection, budget: int) -> None:
@@ -106,17 +106,26 @@ class _Conversation:
         done = self._masked.get((text, key))
         if done is None:
             done = self._masked[text, key] = self._mask(text, key)
-        self.counts += done[1]
+        if done[1]:
+            self.counts += done[1]
         return done[0]
 
-    def _mask(self, text: str, key: str | None) -> tuple[str, Counter[str]]:
+    def spans(self, text: str, key: str | None) -> list[Span]:
+        """What is masked in the text once `values` are linked: what was found in it and what repeats a value of another text."""
+        found = self.detection.spans(text, key)
+        if not self.values:
+            return found
         normal = normalise(text)
         repeated = [
             Span(*normal.original(span.start, span.end), span.entity, span.strength) for span in self.values.repeats(normal.text)
         ]
         keeps = self.detection.detectors.keeps
-        found = self.detection.spans(text, key)
-        spans = resolve(text, [*found, *(s for s in repeated if keeps(s.entity, text[s.start : s.end]))]) if repeated else found
+        return resolve(text, [*found, *(s for s in repeated if keeps(s.entity, text[s.start : s.end]))]) if repeated else found
+
+    def _mask(self, text: str, key: str | None) -> tuple[str, Counter[str]]:
+        spans = self.spans(text, key)
+        if not spans:
+            return text, Counter()
         pieces, position = [], 0
         for span in spans:
             placeholder = self.values.placeholder(normalise(text[span.start : span.end]).text, span.entity)
@@ -131,7 +140,7 @@ def scrub_row(row: Row, detection: Detection, *, key: bytes, budget: int) -> Scr
     Raises:
         TooMuchWork: the row's texts have more than `budget` characters.
     """
-    conversation = _Conversation(detection, budget)
+    conversation = Conversation(detection, budget)
     walk(row, conversation.collect)
     conversation.values.link()
     edited = walk(row, conversation.mask)

@@ -83,9 +83,8 @@ def _pem_keys(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _by_gitleaks(text: str, lowered: str) -> Iterator[tuple[int, int]]:
-    for rule in rules():
-        if not any(keyword in lowered for keyword in rule.keywords):
-            continue
+    named = {number for keyword, number in _by_keyword() if keyword in lowered}
+    for rule in [rules()[number] for number in sorted(named)]:
         for match in rule.pattern.finditer(text):
             group = rule.group or (match.re.groups and next((g for g in range(1, match.re.groups + 1) if match[g]), 0)) or 0
             secret = match[group] or ""
@@ -130,6 +129,12 @@ def entropy(text: str) -> float:
     """Shannon entropy in bits a character, as gitleaks computes it."""
     counts = Counter(text)
     return -sum(n / len(text) * math.log2(n / len(text)) for n in counts.values())
+
+
+@cache
+def _by_keyword() -> tuple[tuple[str, int], ...]:
+    """Each keyword with the number of its rule: one pass over 270 of them is most of what a text without secrets costs."""
+    return tuple((keyword, number) for number, rule in enumerate(rules()) for keyword in rule.keywords)
 
 
 @cache

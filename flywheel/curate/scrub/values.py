@@ -52,6 +52,9 @@ class Values:
         self._numbers: dict[tuple[str, str], int] = {}
         self._last: dict[str, int] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._entity)
+
     def reserve(self, text: str) -> None:
         """Do not reuse the numbers of placeholders that are already in the text."""
         for name, number in PLACEHOLDER.findall(text):

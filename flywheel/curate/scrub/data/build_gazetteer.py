@@ -21,8 +21,85 @@ from zoneinfo import available_timezones
 HERE = Path(__file__).parent
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff .'’-]+")
-FIRST = ("first_names", "first_names_male", "first_names_female", "first_names_nonbinary")
-LAST = ("last_names", "last_names_male", "last_names_female")
+FIRST = (
+    *("first_names", "first_names_male", "first_names_female", "first_names_nonbinary", "first_romanized_names"),
+    *("first_names_rus", "first_names_est"),
+)
+LAST = (
+    *("last_names", "last_names_male", "last_names_female", "last_romanized_names", "last_names_rus", "last_names_est"),
+    "last_names_unisex",
+)
+_CYRILLIC = dict(
+    zip(
+        "абвгґдеєзиіїйклмнопрстуфыэ",
+        [
+            "a",
+            "b",
+            "v",
+            "g",
+            "g",
+            "d",
+            "e",
+            "ye",
+            "z",
+            "i",
+            "i",
+            "i",
+            "y",
+            "k",
+            "l",
+            "m",
+            "n",
+            "o",
+            "p",
+            "r",
+            "s",
+            "t",
+            "u",
+            "f",
+            "y",
+            "e",
+        ],
+        strict=True,
+    )
+) | {
+    **dict(zip("ёжхцчшщъьюя", ["yo", "zh", "kh", "ts", "ch", "sh", "shch", "", "", "yu", "ya"], strict=True)),
+    "'": "",
+    "’": "",
+}
+_GREEK_PAIRS = {"ου": "ou", "μπ": "b", "ντ": "nt", "γκ": "gk", "γγ": "ng", "αυ": "av", "ευ": "ev"}
+_GREEK = dict(
+    zip(
+        "αβγδεζηθικλμνξοπρστυφχψω",
+        [
+            "a",
+            "v",
+            "g",
+            "d",
+            "e",
+            "z",
+            "i",
+            "th",
+            "i",
+            "k",
+            "l",
+            "m",
+            "n",
+            "x",
+            "o",
+            "p",
+            "r",
+            "s",
+            "t",
+            "y",
+            "f",
+            "ch",
+            "ps",
+            "o",
+        ],
+        strict=True,
+    )
+) | {"ς": "s"}
 _UNDECOMPOSED = {ord(letter): plain for letter, plain in zip("łøđßæı", ("l", "o", "d", "ss", "ae", "i"), strict=True)}
 PLACES = ("cities", "city_names", "countries", "states", "provinces", "regions", "counties", "districts", "towns")
 
@@ -55,9 +132,30 @@ def attributes(kind: str, names: tuple[str, ...]) -> Iterator[str]:
 
 
 def person_names(names: tuple[str, ...]) -> set[str]:
-    """Single words of two letters or more, lower case."""
+    """Single words of two letters or more, lower case; Cyrillic and Greek ones as they are written in Latin letters."""
     words = {word.lower() for text in attributes("person", names) for word in WORD.findall(text) if len(word) > 1}
-    return words | {folded(word) for word in words}
+    written = {
+        text.strip().lower()
+        for provider in providers("person")
+        for name in names
+        for text in strings(getattr(provider, name, ()))
+    }
+    latin = {word for text in written for word in romanised(text) if len(word) > 2 and LATIN.fullmatch(word)}
+    return words | latin | {folded(word) for word in words}
+
+
+def romanised(word: str) -> Iterator[str]:
+    """A Cyrillic or Greek word of lower-case letters in Latin ones, in the ways that passports and people write it."""
+    if all(letter in _CYRILLIC for letter in word):
+        plain = "".join(_CYRILLIC[letter] for letter in word)
+        yield from (plain, plain.replace("iy", "i"), plain.replace("iy", "y"), plain.replace("ks", "x"), plain.replace("kh", "h"))
+        if word.startswith(("е", "э")):
+            yield "ye" + plain[1:]
+    base = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
+    for pair, latin in _GREEK_PAIRS.items():
+        base = base.replace(pair, latin)
+    if base and any("α" <= letter <= "ω" for letter in base):
+        yield "".join(_GREEK.get(letter, letter) for letter in base)
 
 
 def folded(word: str) -> str:
