@@ -37,8 +37,8 @@ $(READY): requirements.lock pyproject.toml
 	touch $(READY)
 
 lock:
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-annotate --no-header -o requirements.lock
+	uv pip compile pyproject.toml --extra postgres --extra test --extra tokenizers --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
 
 clean:
 	rm -rf $(VENV) data .dagster

@@ -166,7 +166,9 @@ class Plan:
 
     @functools.cached_property
     def _files(self) -> pl.DataFrame:
-        return self.project.find_files().drop("modified_at")
+        from flywheel.sources.files import VOLATILE
+
+        return self.project.find_files().drop(VOLATILE)
 
     def _input(self, source: str, day: str | None) -> object:
         if day is not None:

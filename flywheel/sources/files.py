@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import polars as pl
 import pyarrow as pa
 
+from flywheel.errors import ConfigError
 from flywheel.schema import column
 from flywheel.settings import Logs
 
@@ -23,14 +24,20 @@ LOG_FILES = pa.schema(
         column("size", pa.int64(), "bytes as stored, before unpacking"),
         column("sha256", pa.string(), "of the stored bytes; null when they could not be read"),
         column("modified_at", pa.timestamp("us", "UTC"), "as the file system or the store says; null when it does not"),
+        column("etag", pa.string(), "the store's own mark of this version of the file; null where it has none"),
         column("problem", pa.string(), "`unreadable`, `not_a_file`, `no_such_date`, `two_dates`; null for a sound file"),
     ]
 )
+VOLATILE = ("modified_at", "etag")  # may change while the file stays the same
+_EXTRAS = {"s3": "flywheel[s3]", "s3a": "flywheel[s3]", "gs": "flywheel[gcs]", "gcs": "flywheel[gcs]"}
+_EXTRAS |= {"abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "http": "aiohttp", "https": "aiohttp"}
 _COLUMNS = pl.Schema(LOG_FILES)
 _DATE_GLOB = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 _DATE = r"(\d{4}-\d{2}-\d{2})"
 _TOKENS = re.compile(r"\{date\}|/\*\*(?=/)|^\*\*/|\*+|\?|\[!?\]?[^\]]*\]")
 _BLOCK = 1 << 20
+_TIMES = ("mtime", "LastModified", "updated", "last_modified", "created")  # s3fs, gcsfs, adlfs and fsspec's own
+_ETAGS = ("ETag", "etag", "generation", "md5Hash", "content_md5")
 
 
 class _Row(NamedTuple):
@@ -39,7 +46,11 @@ class _Row(NamedTuple):
     size: int | None
     sha256: str | None
     modified_at: dt.datetime | None
+    etag: str | None
     problem: str | None
+
+
+_Version = tuple[str, int, dt.datetime | None, str | None]
 
 
 def find_files(logs: Logs, *, root: Path, start: str, known: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -53,15 +64,15 @@ def find_files(logs: Logs, *, root: Path, start: str, known: pl.DataFrame | None
     Args:
         root: the project's folder.
         start: the day of files whose glob has no `{date}`.
-        known: an earlier result; a file whose uri, size and time of change are the same keeps its hash unread.
+        known: an earlier result; a file whose uri, size, time of change and etag are the same keeps its hash unread.
 
     Returns:
         One row a file with the columns of `LOG_FILES`, sorted by day (null last), then uri. A file that cannot be read or dated
         has a row with its `problem`, and the others go on.
 
     Raises:
-        ValueError, ImportError: fsspec does not know a URL's protocol, or needs a package for it. An unreachable store raises its
-            own error: no row could say what is missing.
+        ConfigError: fsspec does not know a URL's protocol, or needs a package for it. An unreachable store raises its own
+            error: no row could say what is missing.
     """
     hashes = _hashes(known)
     dated_first = sorted(logs.urls, key=lambda pattern: "{date}" not in pattern)
@@ -90,20 +101,37 @@ def open_file(uri: str, root: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _hashes(known: pl.DataFrame | None) -> dict[tuple[str, int, dt.datetime], str]:
+def _hashes(known: pl.DataFrame | None) -> dict[_Version, str]:
+    """Hashes of the files that can be told apart from their next version. An earlier table may lack the etag."""
     if known is None:
         return {}
-    sound = known.filter(pl.col("sha256").is_not_null() & pl.col("modified_at").is_not_null())
-    return {(uri, size, at): sha for uri, size, at, sha in sound.select("uri", "size", "modified_at", "sha256").iter_rows()}
+    known = known if "etag" in known.columns else known.with_columns(etag=pl.lit(None, pl.String))
+    told = pl.col("modified_at").is_not_null() | pl.col("etag").is_not_null()
+    sound = known.filter(pl.col("sha256").is_not_null() & told)
+    columns = sound.select("uri", "size", "modified_at", "etag", "sha256")
+    return {(uri, size, at, etag): sha for uri, size, at, etag, sha in columns.iter_rows()}
+
+
+def _store(url: str) -> tuple[Any, str]:
+    """The file system of a URL and the path in it."""
+    import fsspec
+
+    protocol = url.partition("://")[0]
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError):
+        if protocol in fsspec.available_protocols():
+            package = _EXTRAS.get(protocol, f"what fsspec needs for {protocol}")
+            raise ConfigError(f"[logs] url: {protocol}:// needs a package that is missing: pip install '{package}'.") from None
+        raise ConfigError(f"[logs] url: no file system is called {protocol!r}. There are s3, gs, az, https and more.") from None
+    return fs, path
 
 
 def _matches(pattern: str, root: Path) -> Iterator[tuple[str, str]]:
     """Each path that the glob matches, as stored (`uri`) and as the glob sees it; folders left out."""
     wildcard = pattern.replace("{date}", _DATE_GLOB)
     if "://" in pattern:
-        import fsspec
-
-        fs, path = fsspec.core.url_to_fs(wildcard)
+        fs, path = _store(wildcard)
         for found in sorted(cast(list[str], fs.glob(path))):
             if not fs.isdir(found):
                 uri = str(fs.unstrip_protocol(found))
@@ -158,11 +186,11 @@ def _token(token: str) -> str:
     return fixed.get(token, "[^/]*")
 
 
-def _row(uri: str, day: str | None, problem: str | None, root: Path, hashes: dict[tuple[str, int, dt.datetime], str]) -> _Row:
+def _row(uri: str, day: str | None, problem: str | None, root: Path, hashes: dict[_Version, str]) -> _Row:
     try:
-        size, modified = _stat(uri, root)
-        if modified is not None and (sha := hashes.get((uri, size, modified))):
-            return _Row(uri, day, size, sha, modified, problem)
+        size, modified, etag = _stat(uri, root)
+        if sha := hashes.get((uri, size, modified, etag)):
+            return _Row(uri, day, size, sha, modified, etag, problem)
         hashed = hashlib.sha256()
         count = 0
         with open_file(uri, root) as file:
@@ -171,20 +199,19 @@ def _row(uri: str, day: str | None, problem: str | None, root: Path, hashes: dic
                 count += len(block)
     except Exception as error:  # every store raises its own
         irregular = isinstance(error, OSError) and "regular" in str(error)
-        return _Row(uri, day, None, None, None, "not_a_file" if irregular else "unreadable")
-    return _Row(uri, day, count, hashed.hexdigest(), modified, problem)
+        return _Row(uri, day, None, None, None, None, "not_a_file" if irregular else "unreadable")
+    return _Row(uri, day, count, hashed.hexdigest(), modified, etag, problem)
 
 
-def _stat(uri: str, root: Path) -> tuple[int, dt.datetime | None]:
+def _stat(uri: str, root: Path) -> tuple[int, dt.datetime | None, str | None]:
     if "://" not in uri:
         status = (root / uri).stat()
-        return status.st_size, dt.datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1_000_000, dt.UTC)
-    import fsspec
-
-    fs, path = fsspec.core.url_to_fs(uri)
+        return status.st_size, dt.datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1_000_000, dt.UTC), None
+    fs, path = _store(uri)
     info: dict[str, Any] = fs.info(path)
-    modified = next((info[key] for key in ("mtime", "LastModified", "updated", "last_modified", "created") if key in info), None)
-    return int(info["size"]), _when(modified)
+    modified = next((info[key] for key in _TIMES if key in info), None)
+    etag = next((str(info[key]) for key in _ETAGS if info.get(key)), None)
+    return int(info["size"]), _when(modified), etag
 
 
 def _when(value: object) -> dt.datetime | None:

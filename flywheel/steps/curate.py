@@ -7,7 +7,7 @@ import polars as pl
 from flywheel import plugins
 from flywheel.engine import Made, map_table
 from flywheel.ledger import Outcome, no_exits
-from flywheel.plan import MARKER, content_fingerprints
+from flywheel.plan import MARKER, content_fingerprints, digest63
 from flywheel.project import Project
 from flywheel.schema import without_column
 
@@ -75,13 +75,19 @@ def verdicts(project: Project, name: str, day: str, fingerprint: int) -> Made:
 def duplicates(project: Project, _: str, fingerprint: int) -> Made:
     """Find the duplicates among all conversations that every filter keeps, so that no family loses its only good member."""
     from flywheel.curate.dedup.duplicates import DUPLICATES, find_duplicates
+    from flywheel.curate.handover import HANDED_OVER, hand_over
 
     days = project.tables.partitions("log_files")
     unwanted = project.tables.scan("verdicts").filter(~pl.col("keep")).select("id", "day").unique()
     signatures = project.tables.scan("signatures").join(unwanted, on=["id", "day"], how="anti")
     duplicates = find_duplicates(signatures, similarity=project.settings.dedup.similarity)
     frames = {day: duplicates.filter(pl.col("day") == day).sort("id", "kept") for day in duplicates["day"].unique().sort()}
+    handed = hand_over(duplicates, project.tables.scan("scrubbed"))
+    handing = {day: handed.filter(pl.col("day") == day) for day in handed["day"].unique().sort()}
     fingerprints = content_fingerprints(duplicates, days) | {MARKER: fingerprint}
+    for day, frame in handing.items():  # what a day's records take over is part of what its node is made from
+        fingerprints[day] = digest63(fingerprints[day], frame.to_dicts())
+    project.tables.write_partitions("handed_over", handing, schema=HANDED_OVER, fingerprints={MARKER: fingerprint})
     written = project.tables.write_partitions(
         "duplicates", frames, schema=without_column(DUPLICATES, "day"), fingerprints=fingerprints
     )
@@ -91,13 +97,16 @@ def duplicates(project: Project, _: str, fingerprint: int) -> Made:
 
 def curated(project: Project, _: str, day: str, fingerprint: int) -> Made:
     """Keep one day's conversations that every filter keeps and that repeat no other."""
+    from flywheel.curate.handover import take_over
     from flywheel.curate.judge import combine
 
     tables = project.tables
     verdicts = {plugged.name: tables.read("verdicts", filter=plugged.name, day=day) for plugged in project.settings.filters}
     duplicates = tables.read("duplicates", day=day)
+    handed = tables.read("handed_over", day=day)
 
     def stage(batch: pl.DataFrame) -> Outcome:
-        return combine(batch, verdicts, duplicates)
+        kept, left = combine(batch, verdicts, duplicates)
+        return Outcome(take_over(kept, handed), left)
 
     return map_table(tables, "scrubbed", "curated", stage, fingerprint=fingerprint, day=day)

@@ -33,7 +33,7 @@ def log_files(project: Project, _: str, fingerprint: int) -> Made:
 
     A day's fingerprint follows from its files.
     """
-    from flywheel.sources.files import LOG_FILES
+    from flywheel.sources.files import LOG_FILES, VOLATILE
 
     pulled = _pull(project)
     if pulled:
@@ -41,7 +41,7 @@ def log_files(project: Project, _: str, fingerprint: int) -> Made:
     files = project.find_files()
     days = files["day"].unique().sort().to_list()
     known = [*project.tables.partitions("log_files"), *days]
-    fingerprints = content_fingerprints(files.drop("modified_at"), known) | {MARKER: fingerprint}
+    fingerprints = content_fingerprints(files.drop(VOLATILE), known) | {MARKER: fingerprint}
     frames = {day: files.filter(pl.col("day") == day) for day in days}
     schema = without_column(LOG_FILES, "day").append(PUBLIC)
     written = project.tables.write_partitions("log_files", frames, schema=schema, fingerprints=fingerprints)

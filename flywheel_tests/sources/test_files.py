@@ -1,14 +1,23 @@
 import datetime as dt
+import gzip
 import hashlib
+import json
 import os
+import sys
 from pathlib import Path
+from typing import Any, ClassVar
 
 import fsspec
 import polars as pl
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
+from flywheel.errors import ConfigError
+from flywheel.plan import Plan
+from flywheel.project import Project
 from flywheel.settings import Logs
 from flywheel.sources.files import LOG_FILES, find_files, open_file
+from flywheel_tests.projects import call, call_id, make_all, write_project
 
 START = "2020-01-01"
 
@@ -36,6 +45,7 @@ def test_each_file_has_its_day_size_hash_and_time(tmp_path: Path) -> None:
         23,
         hashlib.sha256(b"logs/2026-01-31/a.jsonl").hexdigest(),
         dt.datetime(2023, 11, 14, 22, 13, 20, 123456, tzinfo=dt.UTC),
+        None,
         None,
     )
 
@@ -153,6 +163,76 @@ def test_urls_are_globbed_dated_and_read_through_fsspec() -> None:
         ]
         assert files["sha256"][0] == hashlib.sha256(b"hello").hexdigest()
         assert open_file(files["uri"][0], Path("/")).read() == b"hello"
+    finally:
+        memory.rm("/bucket", recursive=True)
+
+
+class Marked(MemoryFileSystem):  # type: ignore[misc]
+    """A store as S3 is one: no time of change finer than the day, but an etag for each version; reads are counted."""
+
+    protocol = "marked"
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    opened: ClassVar[list[str]] = []
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.replace("marked://", "memory://")))
+
+    def info(self, path: str, **rest: Any) -> dict[str, Any]:
+        found = super().info(path, **rest)
+        if found["type"] == "file":
+            found |= {"created": dt.datetime(2026, 1, 1), "ETag": hashlib.md5(self.cat(path)).hexdigest()}
+        return dict(found)
+
+    def open(self, path: str, mode: str = "rb", **rest: Any) -> Any:
+        self.opened.append(path)
+        return super().open(path, mode, **rest)
+
+
+def test_a_file_in_a_store_is_hashed_again_only_when_its_etag_changes() -> None:
+    fsspec.register_implementation("marked", Marked, clobber=True)
+    store = fsspec.filesystem("marked")
+    store.pipe({"/logs/2026-01-31/a.jsonl": b"hello", "/logs/2026-01-31/b.jsonl": b"12345"})
+    logs = Logs(url="marked://logs/{date}/*")
+    first = find_files(logs, root=Path("/"), start=START)
+    store.pipe("/logs/2026-01-31/b.jsonl", b"54321")
+    Marked.opened.clear()
+
+    second = find_files(logs, root=Path("/"), start=START, known=first)
+
+    assert Marked.opened == ["/logs/2026-01-31/b.jsonl"]
+    assert second["sha256"].to_list() == [hashlib.sha256(text).hexdigest() for text in (b"hello", b"54321")]
+    assert second["day"].to_list() == ["2026-01-31"] * 2
+    older = find_files(logs, root=Path("/"), start=START, known=first.drop("etag"))
+    assert older.equals(second)
+
+
+def test_a_store_whose_package_is_missing_is_told_with_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("s3fs", "gcsfs", "adlfs"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for url, told in (
+        ("s3://bucket/{date}/*", r"s3:// needs a package that is missing: pip install 'flywheel\[s3\]'"),
+        ("gs://bucket/*", r"pip install 'flywheel\[gcs\]'"),
+        ("abfs://bucket/*", "pip install 'adlfs'"),
+        ("s4://bucket/*", "no file system is called 's4'"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            find_files(Logs(url=url), root=Path("/"), start=START)
+
+
+def test_logs_in_a_store_go_all_the_way_and_a_second_run_makes_nothing(tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    text = b"".join(json.dumps(call(number)).encode() + b"\n" for number in range(6))
+    memory.pipe({"/bucket/2026-03-02/a.jsonl.gz": gzip.compress(text), "/bucket/2026-03-03/a.jsonl": text})
+    try:
+        project = write_project(tmp_path, toml='[logs]\nurl = ["memory://bucket/{date}/*.jsonl*", "file:///nowhere/{date}"]\n')
+        make_all(project)
+
+        assert project.tables.read("mixture/chat")["id"].to_list() == [call_id(number) for number in range(6)]
+        assert make_all(Project(project.settings)) == []
+        memory.rm("/bucket/2026-03-02/a.jsonl.gz")
+        assert list(Plan(Project(project.settings)).changed_days()) == ["2026-03-02"]
     finally:
         memory.rm("/bucket", recursive=True)
 
