@@ -24,6 +24,7 @@ class Gazetteer(NamedTuple):
     familiar: frozenset[str]
     brands: frozenset[str]
     cities: frozenset[str]
+    cues: frozenset[str]
 
 
 @cache

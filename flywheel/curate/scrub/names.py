@@ -20,7 +20,8 @@ _TITLE = (
 )
 _CERTAIN = re.compile(
     rf"(?:\b(?i:(?:my|her|his|their|maiden) (?:full |last |first |legal )?name(?: is|'s|:)|(?:full|first|last|maiden|family|"
-    rf"given) name ?[:=]|surname ?[:=]|your (?:full )?name\?|calls? me|named (?:him|her)|ich heiße|mein name ist|je m'appelle|me llamo|"
+    rf"given) name ?[:=]|surname ?[:=]|your (?:full )?name\?|calls? me|named (?:him|her)|ich heiße|mein name ist|je m'appelle|"
+    rf"me llamo|"
     rf"mi nombre es|mi chiamo|meu nome é|ik heet|m(?:rs?|s)\.)|\b{_TITLE}\.?)[ \n*_\"]{{1,4}}\Z"
 )
 """Whatever is capitalised after this is a name, ordinary words included (`Her maiden name is Key`)."""
@@ -30,13 +31,6 @@ _STRONG = re.compile(
     r"(?:wife|husband|partner|son|daughter|brother|sister|mother|father|friend|boss|manager|colleague|spouse|child)"
     r"(?:'s)?(?: name)?(?: is|,)?)[ \n*_\"]{1,4}\Z"
 )
-_CUE_ENDS = frozenset(
-    "is s name surname me him her heiße appelle llamo es chiamo é heet mrs mr ms mx miss dr prof professor doctor sir madam lady lord "
-    "captain capt sgt sergeant judge senator rev herr herrn frau señor señora sr sra mme mlle monsieur madame signor signora sig "
-    "dhr mevr pan pani shri smt was named dear att attn signed by sincerely regards yours truly cheers holder with wife husband partner son "
-    "daughter brother sister mother father friend boss manager colleague spouse child".split()
-)
-"""The last words of `_CERTAIN` and `_STRONG`: a look at one word spares most searches."""
 _PARTS = re.compile(r"\W+")
 _WEAK = re.compile(
     r"(?i)(?:\b(?:I'?m|I am|this is|it'?s|under(?: the name(?: of)?)?|hi|hello|hey|thanks?,?|thank you,?|with|by|from|for|"
@@ -171,8 +165,8 @@ def _name_length(text: str, run: Run, at: int, lists: Gazetteer, things: set[str
     before = text[max(0, word.start - 40) : word.start]
     if before[-2:-1].islower():
         before = _PARTICLES_BEFORE.sub("", before)
-    last = before.split()[-1:]
-    if last and _CUE_ENDS.isdisjoint(_PARTS.split(last[0].lower())) is False:
+    last = before.split()[-1:]  # most words follow no cue, which one look at the word before tells
+    if last and not lists.cues.isdisjoint(_PARTS.split(last[0].lower())):
         if _CERTAIN.search(before):
             return _following(run, at, lists, certain=True)
         if _STRONG.search(before):
@@ -196,9 +190,10 @@ def _following(run: Run, at: int, lists: Gazetteer, *, certain: bool) -> int:
         if length == 0 and word.lower in lists.never and _is_month(run, at, lists):
             length = 1
             continue
-        if not initial and (word.lower in lists.never or word.lower in lists.institutions or ordinary or _is_mixed(word)):
-            if not (certain and length > 0 and word.lower in lists.brands):
-                break
+        barred = word.lower in lists.never or word.lower in lists.institutions or ordinary or _is_mixed(word)
+        surname = certain and length > 0 and word.lower in lists.brands
+        if barred and not initial and not surname:
+            break
         length += 1
     return length
 
@@ -213,7 +208,6 @@ def _full_name(text: str, run: Run, at: int, lists: Gazetteer, things: set[str],
     end = at + 1
     while end < len(run) and len(run[end].lower) == 1:
         end += 1
-    initials = end - at - 1
     if end >= len(run) or len(word.lower) < 2:
         return 0
     following = run[end]
@@ -221,7 +215,8 @@ def _full_name(text: str, run: Run, at: int, lists: Gazetteer, things: set[str],
         return 0
     if len(following.lower) < 2 or " ".join(w.lower for w in run[at : end + 1]) in lists.places:
         return 0
-    if not _is_pair(text, run, at, end, lists, things, before, initials > 0 and run[at + 1].lower not in ("a", "i")):
+    pair = Pair(text, run, at, end, before, lists)
+    if not (_is_sure_pair(pair) if word.lower in things or _THING_BEFORE.search(before) else _is_pair(pair)):
         return 0
     end += 1
     while end < len(run) and end - at < _MAXIMUM_WORDS and _in(lists.last, run[end]) and _may_continue(run[end], lists):
@@ -231,43 +226,94 @@ def _full_name(text: str, run: Run, at: int, lists: Gazetteer, things: set[str],
     return end - at
 
 
-def _is_pair(text: str, run: Run, at: int, end: int, lists: Gazetteer, things: set[str], before: str, with_initial: bool) -> bool:
-    """Whether the word at `at` and the one at `end` (initials between them) are first and last name, in either order."""
-    word, following = run[at], run[end]
-    first, last = _in(lists.first, word), _in(lists.last, following)
-    ordinary, odd = word.lower in lists.common, following.lower in lists.common
-    if _is_shouted(word) or _is_shouted(following) or _is_mixed(word) or _is_mixed(following):
-        shouted = _is_shouted(following) and not _is_mixed(word) and len(following.lower) > 2
-        return shouted and first and last and not ordinary and (not odd or not _is_shouted(word))
-    if word.lower in things or _THING_BEFORE.search(before):
-        return first and last and not ordinary and not odd and len(following.lower) > 3
-    if ordinary:
-        return first and last and not odd
-    if first and with_initial:
+class Pair(NamedTuple):
+    """Two words of a run that may be first and last name, at `at` and `end`, initials between them."""
+
+    text: str
+    run: Run
+    at: int
+    end: int
+    before: str
+    lists: Gazetteer
+
+    @property
+    def word(self) -> Word:
+        return self.run[self.at]
+
+    @property
+    def following(self) -> Word:
+        return self.run[self.end]
+
+    @property
+    def is_listed(self) -> bool:
+        """First name, then last name, no ordinary word among them."""
+        listed = _in(self.lists.first, self.word) and _in(self.lists.last, self.following)
+        return listed and self.word.lower not in self.lists.common
+
+    @property
+    def is_odd(self) -> bool:
+        """The last name is an ordinary word too."""
+        return self.following.lower in self.lists.common
+
+    @property
+    def has_initial(self) -> bool:
+        return self.end > self.at + 1 and self.run[self.at + 1].lower not in ("a", "i")
+
+
+def _is_sure_pair(pair: Pair) -> bool:
+    """Enough to be somebody even after an article: `the Anna Becker of the text` is, `the Rollo Mop` is not."""
+    return pair.is_listed and not pair.is_odd and len(pair.following.lower) > 3
+
+
+def _is_pair(pair: Pair) -> bool:
+    """Whether the words are a person's first and last name, in either order."""
+    word, following, lists = pair.word, pair.following, pair.lists
+    if _is_mixed(word) or _is_mixed(following) or _is_shouted(word) or _is_shouted(following):
+        return _is_shouted_pair(pair)
+    first = _in(lists.first, word)
+    if word.lower in lists.common:
+        return first and _in(lists.last, following) and not pair.is_odd
+    if first and pair.has_initial:
         return True
-    abroad, away = word.lower in lists.places, following.lower in lists.places
     if first or (_in(lists.last, word) and _in(lists.first, following)):
-        if not abroad or word.lower in lists.familiar:
-            return last or not odd or _ends_plainly(text, run, at, end, before)
-        return not odd and (last or not away or word.lower not in lists.cities)
-    if odd:
-        return False
-    if with_initial or ((last or _in(lists.first, following)) and not abroad and not away):
+        return _is_first_and_other(pair)
+    return not pair.is_odd and _is_unlisted_pair(pair)
+
+
+def _is_shouted_pair(pair: Pair) -> bool:
+    """`Jean DUPONT`, `ANNA BECKER`: both listed, or every acronym (`IBAN SE`) would be somebody."""
+    shouted = _is_shouted(pair.following) and not _is_mixed(pair.word) and len(pair.following.lower) > 2
+    return shouted and pair.is_listed and not (pair.is_odd and _is_shouted(pair.word))
+
+
+def _is_first_and_other(pair: Pair) -> bool:
+    word, lists = pair.word.lower, pair.lists
+    last = _in(lists.last, pair.following)
+    if word not in lists.places or word in lists.familiar:
+        return last or not pair.is_odd or _ends_plainly(pair)
+    return not pair.is_odd and (last or pair.following.lower not in lists.places or word not in lists.cities)
+
+
+def _is_unlisted_pair(pair: Pair) -> bool:
+    """A first word that is on no list of names: the second is, or a cue or the letters tell."""
+    text, word, following, lists = pair.text, pair.word, pair.following, pair.lists
+    abroad, away = word.lower in lists.places, following.lower in lists.places
+    last = _in(lists.last, following)
+    if pair.has_initial or ((last or _in(lists.first, following)) and not abroad and not away):
         return True
-    if last and not abroad and following.lower not in lists.cities and not _PLACED.search(before):
+    if last and not abroad and following.lower not in lists.cities and not _PLACED.search(pair.before):
         return not begins_sentence(text, word.start) or _ACTS.match(text, following.end) is not None
-    if end > at + 1 or (abroad and away):
+    if pair.end > pair.at + 1 or (abroad and away):
         return False
-    if _OF_PERSON.search(before):
-        return True
-    possessive = text.startswith(("'s ", "’s "), following.end) and end == len(run) - 1 and _is_plain(word.lower, lists)
-    return not abroad and not away and (possessive or _looks_foreign(word, following))
+    possessive = text.startswith(("'s ", "’s "), following.end) and pair.end == len(pair.run) - 1 and _is_plain(word.lower, lists)
+    tells = possessive or _looks_foreign(word, following)
+    return _OF_PERSON.search(pair.before) is not None or (tells and not abroad and not away)
 
 
-def _ends_plainly(text: str, run: Run, at: int, end: int, before: str) -> bool:
+def _ends_plainly(pair: Pair) -> bool:
     """`change it to Moira Pagan`: two capitalised words alone in mid-sentence, the second an ordinary word elsewhere."""
-    alone = at == 0 and end == len(run) - 1
-    return alone and before[-2:-1].islower() and not _is_model(text, run)
+    alone = pair.at == 0 and pair.end == len(pair.run) - 1
+    return alone and pair.before[-2:-1].islower() and not _is_model(pair.text, pair.run)
 
 
 _FOREIGN = frozenset("łśźżčřšěůđćőűğşıþðęąńťďľĺŕāēīūļņķģėįų")
@@ -285,16 +331,23 @@ def _stands_alone(text: str, run: Run, at: int, lists: Gazetteer, things: set[st
         return False
     if len(run) == 1 and (_VOCATIVE.match(text, word.end) or (word.lower not in lists.places and _does(text, word, before))):
         return True
-    if not _in(lists.first, word) or word.lower in things:
-        return False
-    if any(len(other.lower) > 1 and other.lower not in lists.never for other in run[at + 1 : at + 2]):
-        return False
-    if at > 0 and not _follows_greeting(text, run[at - 1], word, lists):
+    if not _in(lists.first, word) or word.lower in things or _is_inside_title(text, run, at, lists):
         return False
     if _COMMANDS.match(text, word.end) and begins_sentence(text, word.start):
         return False
-    if word.lower not in lists.places:
+    return word.lower not in lists.places or _is_no_place(text, word, lists, before)
+
+
+def _is_inside_title(text: str, run: Run, at: int, lists: Gazetteer) -> bool:
+    """`Heron Indoor Cam`, `Orrin Frame`: capitals beside the word that no sentence begins with and no greeting is."""
+    following = run[at + 1] if at + 1 < len(run) else None
+    if following is not None and len(following.lower) > 1 and following.lower not in lists.never:
         return True
+    return at > 0 and not _follows_greeting(text, run[at - 1], run[at], lists)
+
+
+def _is_no_place(text: str, word: Word, lists: Gazetteer, before: str) -> bool:
+    """A first name that is a place too is meant as a name here."""
     if _ACTS.match(text, word.end):
         return word.lower not in lists.cities or _LIVES.match(text, word.end) is not None
     if word.lower in lists.familiar:
@@ -356,9 +409,9 @@ def _enumerated(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
         words = [(m.start(), m.end(), m[0].lower()) for m in _WORD.finditer(text, match.start(), match.end())]
         words = [word for word in words if word[2] != "and"]
         likely = sum(word in lists.last or (word in lists.first and word not in lists.cities) for _, _, word in words)
-        if likely * 2 >= len(words) and all(_is_listable(word, lists) for _, _, word in words):
-            if any(word not in lists.places for _, _, word in words) or all(_is_surname(word, lists) for _, _, word in words):
-                yield from ((start, end) for start, end, _ in words)
+        people = any(word not in lists.places for _, _, word in words) or all(_is_surname(word, lists) for _, _, word in words)
+        if people and likely * 2 >= len(words) and all(_is_listable(word, lists) for _, _, word in words):
+            yield from ((start, end) for start, end, _ in words)
 
 
 def _is_surname(word: str, lists: Gazetteer) -> bool:

@@ -34,7 +34,7 @@ _GERMANIC = "(?:" + "|".join(re.escape(end) for end in _GERMANIC_ENDS[:-2]) + ")
 
 
 class _Street(NamedTuple):
-    """A pattern of street addresses. Every match holds a digit if `numbered`, and one of `words` in lower case if there are any."""
+    """A pattern of street addresses; every match holds a digit if `numbered`, and one of `words` if there are any."""
 
     numbered: bool
     words: tuple[str, ...]
@@ -102,7 +102,8 @@ _UNIT_BLOCK = re.compile(
     rf"{_CAP}(?: {_CAP}){{0,3}} \d{{1,4}})[ ]?[,\n][^\w\n]{{0,8}}(?:{_UNIT_WORD})"
 )
 _ADDRESS_CUE = re.compile(
-    r"(?i)\b(?:address(?:es)?(?: (?:is|was|to|of|with))?|meet (?:me|you|us|him|her|them) at|return to|live[sd]?(?: at| in| on)?|living (?:at|in|on)|located (?:at|in|on)|"
+    r"(?i)\b(?:address(?:es)?(?: (?:is|was|to|of|with))?|meet (?:me|you|us|him|her|them) at|return to|"
+    r"live[sd]?(?: at| in| on)?|living (?:at|in|on)|located (?:at|in|on)|"
     r"(?:is|are|was) (?:at|on)|"
     r"(?:sen[dt]|ship(?:ped)?|deliver(?:ed|y)?|mail(?:ed)?|move[d]?|moving|relocat\w+|one|card|it|go|going|come) to|home(?: at)?|"
     r"reside[sd]? (?:at|in)|stay(?:ing|ed)? (?:at|in)|office (?:is )?(?:at|in)|adresse|direcci[oó]n|indirizzo|wohne in)"
@@ -151,7 +152,8 @@ _HOME = re.compile(
     rf"[^\W\d_]{{4,20}}(?: [^\W\d_]{{2,20}}){{0,2}})"
 )
 _SOMEBODY = re.compile(
-    r"(?:\b(?:[Ii]|[Ii]'?m|[Ww]e|[Mm]y|[Oo]ur|[Hh]e|[Ss]he|[Tt]hey|[Hh]is|[Hh]er|who|[Yy]ou)\b[^.!?\n]{0,60}|\b[A-Z]\w+ (?:now )?)\Z"
+    r"(?:\b(?:[Ii]|[Ii]'?m|[Ww]e|[Mm]y|[Oo]ur|[Hh]e|[Ss]he|[Tt]hey|[Hh]is|[Hh]er|who|[Yy]ou)\b[^.!?\n]{0,60}|"
+    r"\b[A-Z]\w+ (?:now )?)\Z"
 )
 _COMPANY = re.compile(
     rf"(?<!\w)(?:{CAPITALISED}|&)(?: (?:{CAPITALISED}|&)){{0,3}},? (?:Inc|LLC|Ltd|GmbH|Corp|Corporation|PLC|S\.A\.|AG|"
@@ -263,6 +265,7 @@ def _with_tail(text: str, end: int) -> int:
 _DIRECTIONS = frozenset(
     {"north", "south", "east", "west", "saint", "san", "united", "new", "el", "la", "los", "las", "le", "les", "st"}
 )
+"""First words of places that are no names of people (`never`) by themselves."""
 _UNIT_END = re.compile(rf"(?:{_UNIT})\Z")
 _CLOSED = re.compile(r"[ ,]{0,2}(?:\n|[A-Z]{2}\b|\d{4,6}\b)|\s*\n\s*\d|[.?]?\Z")
 

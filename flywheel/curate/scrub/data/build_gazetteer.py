@@ -29,77 +29,16 @@ LAST = (
     *("last_names", "last_names_male", "last_names_female", "last_romanized_names", "last_names_rus", "last_names_est"),
     "last_names_unisex",
 )
-_CYRILLIC = dict(
-    zip(
-        "абвгґдеєзиіїйклмнопрстуфыэ",
-        [
-            "a",
-            "b",
-            "v",
-            "g",
-            "g",
-            "d",
-            "e",
-            "ye",
-            "z",
-            "i",
-            "i",
-            "i",
-            "y",
-            "k",
-            "l",
-            "m",
-            "n",
-            "o",
-            "p",
-            "r",
-            "s",
-            "t",
-            "u",
-            "f",
-            "y",
-            "e",
-        ],
-        strict=True,
-    )
-) | {
-    **dict(zip("ёжхцчшщъьюя", ["yo", "zh", "kh", "ts", "ch", "sh", "shch", "", "", "yu", "ya"], strict=True)),
-    "'": "",
-    "’": "",
+_CYRILLIC: dict[str, str] = dict(zip("абвгґдезиіїйклмнопрстуфыэ", "abvggdeziiiyklmnoprstufye", strict=True)) | {
+    **{"є": "ye", "ё": "yo", "ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ъ": "", "ь": "", "ю": "yu"},
+    **{"я": "ya", "'": "", "’": ""},
 }
 _GREEK_PAIRS = {"ου": "ou", "μπ": "b", "ντ": "nt", "γκ": "gk", "γγ": "ng", "αυ": "av", "ευ": "ev"}
-_GREEK = dict(
-    zip(
-        "αβγδεζηθικλμνξοπρστυφχψω",
-        [
-            "a",
-            "v",
-            "g",
-            "d",
-            "e",
-            "z",
-            "i",
-            "th",
-            "i",
-            "k",
-            "l",
-            "m",
-            "n",
-            "x",
-            "o",
-            "p",
-            "r",
-            "s",
-            "t",
-            "y",
-            "f",
-            "ch",
-            "ps",
-            "o",
-        ],
-        strict=True,
-    )
-) | {"ς": "s"}
+_GREEK: dict[str, str] = dict(zip("αβγδεζηικλμνξοπρσςτυφω", "avgdeziiklmnxoprsstyfo", strict=True)) | {
+    "θ": "th",
+    "χ": "ch",
+    "ψ": "ps",
+}
 _UNDECOMPOSED = {ord(letter): plain for letter, plain in zip("łøđßæı", ("l", "o", "d", "ss", "ae", "i"), strict=True)}
 PLACES = ("cities", "city_names", "countries", "states", "provinces", "regions", "counties", "districts", "towns")
 
