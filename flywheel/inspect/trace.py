@@ -11,7 +11,7 @@ from flywheel.format.publish import latest
 from flywheel.tables import Tables
 
 STAGES = ("records", "conversations", "cleaned", "scrubbed", "curated", "splits", "verified")
-_ASIDE = ("exits", "verdicts", "duplicates", "signatures", "rejected", "log_files", "ledger")
+_ASIDE = ("exits", "verdicts", "duplicates", "signatures", "handed_over", "rejected", "log_files", "ledger")
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ def trace(id: str, *, tables: Tables, stages: Sequence[str] = STAGES) -> list[Tr
     """All steps of a record's way, in the order of `stages`; empty when nothing knows the id.
 
     Steps are `read` (file, offset, length, dialect) or `made` (from parents), `present` (in a stage's table), `seeded` (a
-    synthetic child), `merged` and `dropped` (reason, into, score), `scored` (by a filter), `repeats` and `kept for`
-    (duplicates), `exported` (set, file line, split). Tables that do not exist are passed over; the cost is one filtered
+    synthetic child), `took over` (feedback of another day's part), `merged` and `dropped` (reason, into, score), `scored` (by a
+    filter), `repeats` and `kept for` (duplicates), `exported` (set, file line, split). Tables that do not exist are passed over; the cost is one filtered
     scan of each table.
 
     Args:
@@ -51,6 +51,9 @@ def trace(id: str, *, tables: Tables, stages: Sequence[str] = STAGES) -> list[Tr
         if stage.startswith("synthetic/"):
             children = _rows(tables, stage, pl.col("parents").list.contains(id))
             steps += [TraceStep(stage, "seeded", {"record": row["id"]} | _keep(row, "generation")) for row in children]
+        if stage == "curated":
+            handed = _rows(tables, "handed_over", pl.col("id") == id)
+            steps += [TraceStep(stage, "took over", {"feedback of": row["given_by"]} | _keep(row, "given_on")) for row in handed]
         steps += [_exit(stage, row) for row in exits if row.get("stage") == stage]
         if stage == "scrubbed":
             steps += _repeats(id, tables)

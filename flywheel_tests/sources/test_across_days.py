@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from flywheel.inspect.ledger import ledger_facts
+from flywheel.inspect.trace import trace
 from flywheel.plan import Plan
 from flywheel.project import Project
 from flywheel_tests.projects import call, call_id, make_all, write_log, write_project
@@ -52,6 +53,8 @@ def test_a_session_that_crosses_midnight_ends_up_once_with_all_its_feedback(tmp_
     assert set(chats(project)["id"]) == {call_id(3), call_id(9), call_id(10)}
     assert len(chats(project).filter(id=call_id(3))["messages"][0]) == 6
     assert said(project)[call_id(3)] == [("rating", "down"), (f"rating@{call_id(2)}", "up")]
+    told = {step.what: step.details for step in trace(call_id(3), tables=project.tables)}
+    assert told["took over"] == {"feedback of": call_id(2), "given_on": FIRST}
     assert ledger_facts(project.tables, project.settings)["unaccounted"] == 0
     assert ledger_facts(project.tables, project.settings)["stages_that_do_not_add_up"] == 0
 

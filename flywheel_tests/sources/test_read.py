@@ -2,7 +2,9 @@ import gzip
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from flywheel.records import SCHEMA, Feedback, Record, Usage, text_message, to_b
 from flywheel.settings import Logs
 from flywheel.sources.files import find_files
 from flywheel.sources.read import READS, REJECTED, Reading
+from flywheel_tests.projects import call, call_id
+from flywheel_tests.sources.dialects import DIALECTS
 from flywheel_tests.test_records import FULL
 
 KEY = b"secret"
@@ -277,6 +281,84 @@ def test_what_a_growing_file_gains_is_left_for_the_next_time(tmp_path: Path) -> 
     assert (records.height, rejected.height) == (2, 0)
     assert later["id"].to_list()[:2] == records["id"].to_list()
     assert (later.height, late["reason"].to_list()) == (3, ["not_json"])
+
+
+def test_a_request_that_changes_its_shape_in_the_middle_of_a_file_loses_nothing(tmp_path: Path) -> None:
+    """New keys, dropped keys, other types, renamed wrappers: at each drift 50 lines more, all in one file."""
+    loaded = {dialect.__class__.__name__: dialect for dialect in DIALECTS}
+    drifts: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
+        lambda entry: entry,
+        lambda entry: {"request": entry["request"], "response": entry["response"]},
+        lambda entry: {"request_body": json.dumps(entry["request"]), "response_body": json.dumps(entry["response"])},
+        lambda entry: entry | {"timestamp": str(entry["timestamp"]), "trace": {"deep": [1, {"er": None}]}, "session_id": 7},
+        lambda entry: {"ts": entry["timestamp"] * 1000, "body": entry["request"], "response": entry["response"]},
+        lambda entry: entry["request"] | {"id": entry["response"]["id"], "choices": entry["response"]["choices"]},
+        lambda entry: entry | {"request": entry["request"] | {"messages": [_parted(entry["request"]["messages"][0])]}},
+    )
+    entries = [drift(call(50 * number + index)) for number, drift in enumerate(drifts) for index in range(50)]
+    (tmp_path / "a").write_bytes(b"".join(line(**entry) for entry in entries))
+    logs = Logs(url="a")
+    files = find_files(logs, root=tmp_path, start="2026-01-01")
+    read = Reading(files, logs=logs, root=tmp_path, sources=loaded, key=KEY)
+
+    records, rejected, exits = everything(read)
+
+    assert rejected.is_empty()
+    assert [id.split("-")[1] for id in records["id"]] == [call_id(number).split("-")[1] for number in range(350)]
+    said = [[part["text"] for message in messages for part in message["content"]] for messages in records["messages"].to_list()]
+    expected = [call(number) for number in range(350)]
+    assert [texts[0] for texts in said] == [entry["request"]["messages"][0]["content"] for entry in expected]
+    assert [texts[1] for texts in said] == [entry["response"]["choices"][0]["message"]["content"] for entry in expected]
+    check_sums(read, records, rejected, exits)
+
+
+def _parted(message: dict[str, Any]) -> dict[str, Any]:
+    return message | {"content": [{"type": "text", "text": message["content"]}]}
+
+
+READ_WITHIN = """
+import resource, sys
+from pathlib import Path
+import polars, pyarrow, pyarrow.json, numpy
+from flywheel.settings import Logs
+from flywheel.sources.files import find_files
+from flywheel.sources.openai_chat import OpenAIChat
+from flywheel.sources.read import Reading
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+root, logs = Path(sys.argv[1]), Logs(url="*.jsonl*")
+files = find_files(logs, root=root, start="2026-01-01")
+read = Reading(files, logs=logs, root=root, sources={"openai_chat": OpenAIChat()}, key=b"k")
+before, most, rows = resident(), 0, 0
+for chunk in read:
+    rows += chunk.records.height
+    most = max(most, resident())
+counts = read.reads
+assert (counts["lines"] == counts["accepted"] + counts["rejected"] + counts["blank"]).all()
+print(rows, counts["rejected"].sum(), counts["bytes"].sum(), most - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_file_of_200_mb_is_read_in_a_fraction_of_its_size(tmp_path: Path) -> None:
+    """Sound lines, and one line of 60 MB and a bomb of 150 MB of nothing beside them."""
+    text = "The quick brown fox jumps over the lazy dog. " * 80
+    with (tmp_path / "a.jsonl").open("wb") as file:
+        for number in range(50_000):
+            file.write(line(**call(number, prompt=f"{number} {text}")))
+        file.write(b'{"messages": "' + b"x" * (60 << 20) + b'"}\n')
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b"\0" * (150 << 20), compresslevel=1))
+
+    ran = subprocess.run(
+        [sys.executable, "-c", READ_WITHIN, str(tmp_path)], check=True, capture_output=True, text=True, timeout=280
+    )
+
+    rows, rejected, size, grown = map(int, ran.stdout.split())
+    assert (rows, size > 400 << 20) == (50_000, True)
+    assert rejected == 2
+    assert grown < 300 << 20
 
 
 def test_batches_are_bounded_and_reading_again_gives_the_same(tmp_path: Path) -> None:
