@@ -12,7 +12,7 @@ from flywheel.errors import Rejected
 from flywheel.records import Record
 from flywheel.sources.halves import Half
 from flywheel.sources.shapes import read_call
-from flywheel.sources.values import count, first, has_keys, items, mapping, scalar, string
+from flywheel.sources.values import count, first, has_any, has_keys, items, mapping, scalar, string
 
 __all__ = ["Batches"]
 
@@ -30,7 +30,7 @@ class Batches:
     def sniff(self, head: bytes) -> bool:
         """The ids that batch files name their lines by."""
         if has_keys(head, "custom_id"):
-            return any(has_keys(head, key) for key in ("body", "response", "result", "params"))
+            return has_any(head, "body", "response", "result", "params")
         if has_keys(head, "recordId"):
             return has_keys(head, "modelInput")
         return has_keys(head, "key") and (has_keys(head, "request", "contents") or has_keys(head, "response", "candidates"))

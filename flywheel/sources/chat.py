@@ -31,6 +31,12 @@ _ROLES |= {"function": "tool", "observation": "tool", "tool_response": "tool", "
 _ROLES |= {"function_call": "assistant", "tool_call": "assistant", "aimessagechunk": "assistant", "ipython": "tool"}
 _ROLES |= {role: role for role in ("system", "developer", "user", "assistant", "tool")}
 
+_SPEAKERS = {"system", "developer", "user", "assistant"}
+_EMPTY = ("refusal", "tool_calls", "function_call", "audio", "reasoning", "reasoning_content", "annotations")
+_PLAIN = {"role", "content", "name", *_EMPTY}
+
+_ITEMS = RESULTS | CALLS | REASONING
+
 _FINISHES = {
     "stop": ("stop", "end_turn", "stop_sequence", "complete", "completed", "eos", "eos_token", "finish", "end", "finished"),
     "length": ("length", "max_tokens", "max_output_tokens", "model_context_window_exceeded", "incomplete", "model_length"),
@@ -93,7 +99,7 @@ def _is_item(item: Any) -> bool:
     kind = mapping(item).get("type")
     if not isinstance(kind, str) or mapping(item).get("role") is not None:
         return False
-    return kind in RESULTS | CALLS | REASONING or kind.endswith(("_call", "_call_output"))
+    return kind in _ITEMS or kind.endswith(("_call", "_call_output"))
 
 
 def _fold_items(values: Iterable[Any]) -> tuple[Message, ...]:
@@ -136,6 +142,8 @@ def _read(item: Any, default: str) -> list[Message]:
     """One logged message as one or more canonical ones: each tool result becomes a message of its own."""
     if isinstance(item, str):
         return [Message(role=default, content=(Part(text=item),))] if item else []
+    if (plain := _plain(item)) is not None:
+        return plain
     message = mapping(item)
     if mapping(message.get("data")) and "content" in message["data"]:  # LangChain's message_to_dict
         message = {"type": message.get("type"), **message["data"]}
@@ -164,6 +172,21 @@ def _read(item: Any, default: str) -> list[Message]:
     draft.say(string(message.get("tool_plan")))
     draft.calls += [call for call in _calls(message) if not _known(call, draft.calls)]
     return draft.finish()
+
+
+def _plain(item: Any) -> list[Message] | None:
+    """A message of nothing but a role and text, as nearly all are: what `_read` makes of it, in a tenth of the time."""
+    if type(item) is not dict or not item.keys() <= _PLAIN:
+        return None
+    role, text = item.get("role"), item.get("content")
+    if (
+        type(role) is not str
+        or role not in _SPEAKERS
+        or type(text) is not str
+        or any(item.get(key) for key in _EMPTY if key in item)
+    ):
+        return None
+    return [Message(role=role, content=(Part(text=text),) if text else (), name=string(item.get("name")))]
 
 
 def _reason(draft: Draft, message: dict[str, Any]) -> None:

@@ -115,7 +115,7 @@ def _is_error(outer: Mapping[str, Any], response: Any) -> bool:
 
 def _is_other_call(outer: Mapping[str, Any], request: Any, response: Any) -> bool:
     place = string(first(outer, "uri", "url", "path", "endpoint", "call_type")) or ""
-    if any(word in place for word in _NOT_CHAT):
+    if place and any(word in place for word in _NOT_CHAT):
         return True
     asked, told = mapping(request), mapping(response)
     if any(key in asked for key in ("texts", "singleEmbeddingParams", "embedding_types")) or "embedding" in told:
@@ -161,7 +161,7 @@ def to_record(exchange: Exchange, outer: Mapping[str, Any], *sources: Any, **giv
     reply, *others = exchange.replies
     fields: dict[str, Any] = {
         "id": _identity(outer, exchange.id),
-        "created_at": next((at for key in _TIMES if (at := moment(outer.get(key)))), None) or exchange.created_at,
+        "created_at": next((at for key in _TIMES if key in outer and (at := moment(outer[key]))), None) or exchange.created_at,
         "session": _named(places, _SESSIONS),
         "user": _named(places, _USERS),
         "app": _named(places, _APPS),

@@ -12,7 +12,7 @@ from flywheel.errors import Rejected
 from flywheel.records import Candidate, Message, Record
 from flywheel.sources.chat import Exchange, conversation, finish_reason, has_messages, tool_schemas, usage
 from flywheel.sources.envelope import to_record
-from flywheel.sources.values import decoded, first, has_keys, mapping, string
+from flywheel.sources.values import decoded, first, has_any, has_keys, mapping, string
 
 __all__ = ["Messages", "dataset_record"]
 
@@ -30,7 +30,7 @@ class Messages:
 
     def sniff(self, head: bytes) -> bool:
         """Messages with roles, or a prompt with its completion, and no sign of another dialect."""
-        if any(has_keys(head, key) for key in _OTHERS):
+        if has_any(head, *_OTHERS):
             return False
         return has_keys(head, "messages", "role") or has_keys(head, "prompt", "completion") or has_keys(head, "role", "content")
 

@@ -18,7 +18,7 @@ from flywheel.sources.gemini import Gemini
 from flywheel.sources.ollama import Ollama
 from flywheel.sources.openai_responses import OpenAIResponses
 from flywheel.sources.shapes import read_call
-from flywheel.sources.values import decoded, first, has_keys, items, mapping, moment, scalar, string
+from flywheel.sources.values import decoded, first, has_any, has_keys, items, mapping, moment, scalar, string
 
 __all__ = ["OpenAIChat", "answers", "read"]
 
@@ -40,11 +40,11 @@ class OpenAIChat:
 
     def sniff(self, head: bytes) -> bool:
         """A wrapped call, both sides named or choices beside messages, without another provider's marks."""
-        if any(has_keys(head, key) for key in _OTHERS) or any(provider.sniff(head) for provider in _PROVIDERS):
+        if has_any(head, *_OTHERS) or any(provider.sniff(head) for provider in _PROVIDERS):
             return False
         if has_keys(head, "request", "response") or has_keys(head, "__sse__") or has_keys(head, "request_body"):
             return True
-        return has_keys(head, "choices") and any(has_keys(head, key) for key in ("messages", "response", "output", "prompt"))
+        return has_keys(head, "choices") and has_any(head, "messages", "response", "output", "prompt")
 
     def parse(self, entry: Any) -> Iterator[Record]:
         """One record, or a reason why there is none."""

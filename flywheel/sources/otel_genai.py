@@ -14,7 +14,7 @@ from flywheel.sources.envelope import labels, to_record
 from flywheel.sources.feedback import feedback_entries
 from flywheel.sources.otel_names import READERS
 from flywheel.sources.otel_spans import Span, find_spans, rows
-from flywheel.sources.values import decoded, first, has_keys, mapping, moment, scalar, string
+from flywheel.sources.values import decoded, first, has_any, has_keys, mapping, moment, scalar, string
 
 __all__ = ["OTelGenAI"]
 
@@ -38,8 +38,8 @@ class OTelGenAI:
         """An OTLP export, or a span with attributes of a model call."""
         if has_keys(head, "resourceSpans") or has_keys(head, "resourceLogs") or has_keys(head, "resource_spans"):
             return True
-        span = has_keys(head, "attributes") and any(has_keys(head, key) for key in ("spanId", "span_id", "traceId", "trace_id"))
-        return span and not any(has_keys(head, key) for key in _LANGFUSE)
+        span = has_keys(head, "attributes") and has_any(head, "spanId", "span_id", "traceId", "trace_id")
+        return span and not has_any(head, *_LANGFUSE)
 
     def parse(self, entry: Any) -> Iterator[Record]:
         """The records of the entry's model calls, in its order.

@@ -12,7 +12,7 @@ from flywheel.errors import Rejected
 from flywheel.records import Record
 from flywheel.sources.halves import Half
 from flywheel.sources.shapes import read_call
-from flywheel.sources.values import first, has_keys, items, mapping, string
+from flywheel.sources.values import first, has_any, has_keys, items, mapping, string
 
 __all__ = ["StoredCompletions"]
 
@@ -32,7 +32,7 @@ class StoredCompletions:
 
     def sniff(self, head: bytes) -> bool:
         """A page of a list, or a completion without its request."""
-        if any(has_keys(head, key) for key in _CALLS):
+        if has_any(head, *_CALLS):
             return False
         if has_keys(head, "data", "object") and b'"list"' in head:
             return has_keys(head, "choices") or has_keys(head, "role", "content")

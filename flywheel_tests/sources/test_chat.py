@@ -92,3 +92,14 @@ def test_a_count_that_is_zero_or_missing_is_not_guessed() -> None:
     assert spent is not None
     assert (spent.prompt_tokens, spent.completion_tokens) == (0, 7)
     assert usage({"total_tokens": 9}) is None
+
+
+def test_a_plain_message_is_read_as_one_with_an_unknown_key_is() -> None:
+    plain: list[dict[str, Any]] = [
+        {"role": "user", "content": "Hi", "name": "ann"},
+        {"role": "assistant", "content": "", "refusal": "No.", "tool_calls": None},
+        {"role": "assistant", "content": "x", "reasoning": "why"},
+        {"role": "developer", "content": ""},
+    ]
+    for message in plain:
+        assert conversation([message]) == conversation([{**message, "unknown": 1}])
