@@ -25,6 +25,7 @@ class Gazetteer(NamedTuple):
     brands: frozenset[str]
     cities: frozenset[str]
     cues: frozenset[str]
+    given: frozenset[str]
 
 
 @cache

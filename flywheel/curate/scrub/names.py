@@ -39,14 +39,20 @@ _WEAK = re.compile(
 )
 _OF_PERSON = re.compile(
     r"(?i)\b(?:I'?m|I am|under|hi|hello|hey|(?:directed|written|sung|composed|founded|painted|signed|invented|assisted) by|"
-    r"starring|assistant to|ask|told?|tell|met|heard|for my (?:son|daughter|wife|husband)|guardian|account of) \Z"
+    r"starring|assistant to|ask(?: for)?|told?|tell|met|heard|"
+    r"(?:talk|speak)(?:ing)? (?:to|with)|thanks?(?: you)?,|belongs to|(?:on behalf|in the name) of|"
+    r"(?:sen[dt]|ship|shipped|deliver|delivered) (?:it |this |them )?to|"
+    r"(?:account|order|booking|ticket|policy|parcel|contract) for|"
+    r"for my (?:son|daughter|wife|husband)|guardian|account of) \Z"
 )
 """Before two capitalised words that no list knows, this makes them a person."""
+_OF_PERSON_AFTER = re.compile(r" ?[(<]?[\w.+-]{2,40}@\w|,? (?:date of birth|born|dob|aged?)\b|, \d{1,5} [A-Z][a-z]")
 _PLACED = re.compile(
     r"(?i)\b(?:in|at|near|of|from|to|via|around|visit(?:ed|ing)?|across|city|town|north|south|east|west|mount|lake) \Z"
 )
 _THING_BEFORE = re.compile(
-    r"(?i)(?:\A|[^\w'’])(?:my|the|our|your|this|that|these|an?|another|new|each|every|which|old|its|both|any) \Z"
+    r"(?i)(?:\A|[^\w'’])(?:my|the|our|your|this|that|these|an?|another|new|each|every|which|old|its|both|any|mi|mein\w{0,2}|mon|ma|"
+    r"meu|minha|mio)(?: (?:new|old|second|third|first|other|used|spare|same|original|broken|faulty|refurbished|whole))? \Z"
 )
 _THING_AFTER = re.compile(
     r"(?: [^\W\d_]{1,12}){0,2}[ -][A-Z]{0,2}\d{1,4}[A-Za-z]?(?![\w:/.-]*\d)(?! [A-Z][a-z]+ (?:St|Ave|Rd|Road|Lane|Street)\b)"
@@ -138,16 +144,12 @@ def _things(text: str, runs: list[Run], lists: Gazetteer) -> set[str]:
     """First words of runs that the text treats as a product: `my Rollo`, `Orrin 55`. Nobody says `the Anna`."""
     things = set()
     for run in runs:
-        word = run[0]
-        if word.lower in lists.first and (
-            _THING_BEFORE.search(text[max(0, word.start - 10) : word.start]) or _is_model(text, run)
-        ):
-            things.add(word.lower)
+        for at, word in enumerate(run[:2]):
+            if word.lower not in lists.first or (at == 1 and not _THING_BEFORE.search(f"{run[0].text} ")):
+                continue
+            if _THING_BEFORE.search(text[max(0, word.start - 24) : word.start]) or _THING_AFTER.match(text, word.end):
+                things.add(word.lower)
     return things
-
-
-def _is_model(text: str, run: Run) -> bool:
-    return _THING_AFTER.match(text, run[0].end) is not None
 
 
 def _names_in_run(text: str, run: Run, lists: Gazetteer, things: set[str]) -> Iterator[tuple[int, int]]:
@@ -171,6 +173,8 @@ def _name_length(text: str, run: Run, at: int, lists: Gazetteer, things: set[str
             return _following(run, at, lists, certain=True)
         if _STRONG.search(before):
             return _following(run, at, lists, certain=False)
+    if word.lower in lists.given and at + 1 < len(run) and _in(lists.last, run[at + 1]):
+        return _full_name(text, run, at, lists, things, before)
     if word.lower in lists.never or word.lower in lists.institutions or _is_code(text, word):
         return 0
     if word.lower in lists.common and word.lower not in lists.first:
@@ -307,13 +311,14 @@ def _is_unlisted_pair(pair: Pair) -> bool:
         return False
     possessive = text.startswith(("'s ", "’s "), following.end) and pair.end == len(pair.run) - 1 and _is_plain(word.lower, lists)
     tells = possessive or _looks_foreign(word, following)
-    return _OF_PERSON.search(pair.before) is not None or (tells and not abroad and not away)
+    told = _OF_PERSON.search(pair.before) or _OF_PERSON_AFTER.match(text, following.end)
+    return told is not None or (tells and not abroad and not away)
 
 
 def _ends_plainly(pair: Pair) -> bool:
     """`change it to Moira Pagan`: two capitalised words alone in mid-sentence, the second an ordinary word elsewhere."""
     alone = pair.at == 0 and pair.end == len(pair.run) - 1
-    return alone and pair.before[-2:-1].islower() and not _is_model(pair.text, pair.run)
+    return alone and pair.before[-2:-1].islower() and not _THING_AFTER.match(pair.text, pair.word.end)
 
 
 _FOREIGN = frozenset("łśźżčřšěůđćőűğşıþðęąńťďľĺŕāēīūļņķģėįų")
@@ -408,7 +413,7 @@ def _enumerated(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
     for match in _LIST.finditer(text):
         words = [(m.start(), m.end(), m[0].lower()) for m in _WORD.finditer(text, match.start(), match.end())]
         words = [word for word in words if word[2] != "and"]
-        likely = sum(word in lists.last or (word in lists.first and word not in lists.cities) for _, _, word in words)
+        likely = sum((word in lists.last or word in lists.first) and word not in lists.cities for _, _, word in words)
         people = any(word not in lists.places for _, _, word in words) or all(_is_surname(word, lists) for _, _, word in words)
         if people and likely * 2 >= len(words) and all(_is_listable(word, lists) for _, _, word in words):
             yield from ((start, end) for start, end, _ in words)

@@ -145,7 +145,7 @@ _HOME = re.compile(
     rf"born(?: and raised)? in|(?:grew|grown) up in|raised in|hometown(?: is| of)?|(?:resident|citizen|native) of|"
     rf"(?:my|our|his|her|their) (?:home|house|flat|apartment|family|parents|office|place)(?: is)? in|"
     rf"ich (?:wohne|lebe) in|ich komme aus|j'habite (?:à|en|au)|vivo (?:en|a)|moro em|abito a|woon in))|"
-    rf"(?i:lives? (?:here )?in|lived in|living in|moved? (?:here )?(?:to|from)|moving (?:here )?(?:to|from)|"
+    rf"(?i:lives? (?:here )?in|lived in|living in|moved (?:here )?(?:to|from)|moving (?:here )?(?:to|from)|"
     rf"relocat(?:e|ed|ing) (?:to|from)|"
     rf"based in|resid(?:es?|ed|ing) in|(?:is|comes?|came) from|settled in)) "
     rf"(?P<place>(?:the )?{CAPITALISED}(?:[ -](?:(?:of|de|del|do|da|u|nad|am|upon|on|la|le) )?{CAPITALISED}){{0,3}}|"

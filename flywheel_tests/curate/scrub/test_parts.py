@@ -12,6 +12,7 @@ from flywheel.curate.scrub.normalise import normalise
 from flywheel.curate.scrub.numbers import is_iban, luhn
 from flywheel.curate.scrub.spans import CHECKSUM, CUE, NAME, PLACE, Span, resolve
 from flywheel.curate.scrub.windows import windows
+from flywheel.demo import DEMO
 from flywheel.settings import Scrub
 from flywheel_tests.shared import shared_data
 
@@ -94,12 +95,19 @@ def test_deep_nesting_is_no_json_but_text() -> None:
     assert not is_json('{"a": ')
 
 
+def demo_texts() -> list[str]:
+    """Raw log lines of the demo, which hold ids, keys, phones and numbers of every kind."""
+    lines = (DEMO / "logs" / "2026-03-02" / "support-chat.jsonl").read_bytes().split(b"\n")
+    return [line.decode("utf-8", "replace")[:4000] for line in lines if line]
+
+
 def test_gates_lose_nothing_that_the_recognizers_behind_them_find(monkeypatch: pytest.MonkeyPatch) -> None:
     documents = json.loads((shared_data("pii") / "presidio_synth_v2_even.json").read_text("utf-8"))
-    texts = [document["full_text"] for document in documents]
+    texts = [document["full_text"] for document in documents] + demo_texts()[:60]
+    texts += ["codice fiscale RSSMRA85T10A562S", "my driver license is A1234567, passport 123456789, postcode SW1A 1AA"]
     gated = [patterns.find_patterns(text, Scrub().regions) for text in texts]
 
-    everything = tuple(entry._replace(gate=re.compile("")) for entry in patterns.recognizers())
+    everything = tuple(e._replace(gate=re.compile(""), digits=0, needs_words=False) for e in patterns.recognizers())
     monkeypatch.setattr(patterns, "recognizers", lambda: everything)
 
     assert [patterns.find_patterns(text, Scrub().regions) for text in texts] == gated

@@ -1,6 +1,8 @@
 import gzip
 import json
 import socket
+import subprocess
+import sys
 from collections import Counter
 from typing import Any, NoReturn
 
@@ -140,6 +142,39 @@ def test_entities_limit_and_allow_exempts() -> None:
     text = "Mia Li, help@example.com, mia@example.com"
 
     assert said(text, entities=("EMAIL_ADDRESS",), allow=("HELP@example.com",)) == "Mia Li, help@example.com, <EMAIL_ADDRESS_1>"
+
+
+def test_an_allowed_name_of_a_product_stays_where_rules_see_a_person() -> None:
+    text = "I bought Rollo Max. Anna Becker asks."
+
+    assert said(text) == "I bought <PERSON_1>. <PERSON_2> asks."
+    assert said(text, allow=("rollo max",)) == "I bought Rollo Max. <PERSON_1> asks."
+
+
+def test_a_trip_stays_and_a_home_goes_wherever_it_is_repeated() -> None:
+    assert said("I live in Lyon.", "Lyon is nice. I am travelling to Norway.") == (
+        "I live in <LOCATION_1>. | <LOCATION_1> is nice. I am travelling to Norway."
+    )
+
+
+def test_records_with_nothing_personal_keep_their_place_and_every_byte() -> None:
+    plain = Record(id="b", messages=(text_message("user", "2 + 2?"),), tools=('{"name": "f"}',), tags=("tier=gold",))
+    named = [Record(id=i, messages=(text_message("user", f"I am {n}"),)) for i, n in (("a", NAMES[0]), ("c", NAMES[1]))]
+
+    batch = to_batch([named[0], plain, named[1]])
+    outcome = scrubbed(named[0], plain, named[1])
+
+    assert outcome.kept.schema == batch.schema
+    assert [r.messages[0].text for r in from_batch(outcome.kept)] == ["I am <PERSON_1>", "2 + 2?", "I am <PERSON_1>"]
+    assert outcome.kept.row(1) == batch.row(1)
+    assert scrubbed(plain).kept.equals(to_batch([plain]))
+
+
+def test_importing_scrub_loads_no_detector() -> None:
+    heavy = "{'presidio_analyzer', 'spacy', 'phonenumbers', 'pyarrow', 'flywheel.curate.scrub.names'}"
+    code = f"import flywheel.curate.scrub, sys; print(sorted({heavy} & set(sys.modules)))"
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_ner_none_leaves_names_in_because_it_was_stated() -> None:
