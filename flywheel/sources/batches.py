@@ -44,9 +44,13 @@ class Batches:
                 yield Half(key, answer is not None, request if answer is None else answer)
 
     def join(self, requests: list[Any], answer: Any) -> Iterator[Record]:
-        """The record of one answered request; see `read_call` for its reasons."""
-        if len(requests) > 1:
-            raise Rejected("ambiguous_request")
+        """The record of one answered request.
+
+        Raises:
+            Rejected: `no_request`, `ambiguous_request`, and as `read_call`.
+        """
+        if len(requests) != 1:
+            raise Rejected("ambiguous_request" if requests else "no_request")
         return read_call({"request": requests[0], **answer})
 
     def parse(self, entry: Any) -> Iterator[Record]:

@@ -14,13 +14,13 @@ import msgspec
 from flywheel.errors import Rejected
 from flywheel.records import Record
 
-__all__ = ["Half", "Halves", "HalvesSource", "Held", "NoRequest"]
+__all__ = ["Half", "Halves", "HalvesSource", "Held"]
 
 _SPOOL_BYTES = 32 << 20
 
 
 class Half(NamedTuple):
-    """A request, or an answer, as far as its source needs it; `key` is what the other half has too."""
+    """A request, or an answer, as far as its source needs it; `key` is what the other half has too, "" for the file."""
 
     key: str
     is_answer: bool
@@ -39,20 +39,13 @@ class HalvesSource(Protocol):
         """The records of an answer.
 
         Args:
-            requests: the values of the requests with its key, in the order of the logs, none twice.
+            requests: the values of the requests with its key, in the order of the logs, none twice; there may be none.
             answer: the answer's value.
 
         Raises:
             Rejected: they are no conversation.
         """
         ...
-
-
-class NoRequest(Rejected):
-    """No request has the answer's key."""
-
-    def __init__(self) -> None:
-        super().__init__("no_request")
 
 
 class Held(NamedTuple):
@@ -80,7 +73,7 @@ class Halves:
         value = msgspec.json.encode(half.value)
         self._spool.seek(self._end)
         self._spool.write(value)
-        self.held.append(Held(entry, dialect, half.key, half.is_answer, file, self._end, len(value)))
+        self.held.append(Held(entry, dialect, half.key or f"\0{file}", half.is_answer, file, self._end, len(value)))
         self._end += len(value)
 
     def close(self) -> None:
@@ -111,10 +104,8 @@ class Halves:
         """The records of an answer and its requests, at least one.
 
         Raises:
-            Rejected: `NoRequest`, or the source's own reason.
+            Rejected: the source's reason.
         """
-        if not requests:
-            raise NoRequest
         distinct = dict.fromkeys(self.data(at) for at in requests)
         found = list(source.join([msgspec.json.decode(one) for one in distinct], msgspec.json.decode(self.data(answer))))
         if not any(record.messages for record in found):

@@ -20,7 +20,7 @@ from flywheel.schema import column
 from flywheel.settings import Logs, Public
 from flywheel.sources.columns import Mapped
 from flywheel.sources.files import open_file
-from flywheel.sources.halves import Halves, HalvesSource, NoRequest
+from flywheel.sources.halves import Halves, HalvesSource
 from flywheel.sources.lines import BadEntry, Blank, Entry
 from flywheel.sources.recognize import Recognizer
 from flywheel.sources.tabular import is_parquet, parquet_rows, rows_or_entries
@@ -264,7 +264,7 @@ class Reading:
             try:
                 found = halves.join(cast(HalvesSource, self._reader.recognizer.sources[half.dialect]), at, requests)
             except Rejected as rejected:
-                for one in [at] if isinstance(rejected, NoRequest) else [at, *requests]:
+                for one in [at, *requests]:
                     self._apart[halves.held[one].entry].reason = rejected.reason
             except Exception as error:  # a plugin's fault
                 apart.reason = f"source_error:{type(error).__name__}"

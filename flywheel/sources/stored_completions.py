@@ -54,7 +54,13 @@ class StoredCompletions:
             yield Half(key, False, {"messages": messages, "more": row.get("has_more") is True})
 
     def join(self, requests: list[Any], answer: Any) -> Iterator[Record]:
-        """The record of a completion and the pages of its messages."""
+        """The record of a completion and the pages of its messages.
+
+        Raises:
+            Rejected: `no_request`, `incomplete_request`, and as `read_call`.
+        """
+        if not requests:
+            raise Rejected("no_request")
         messages = {one["id"]: one for page in requests for one in page["messages"]}
         last = max(messages)
         whole = any(not page["more"] for page in requests if any(one["id"] == last for one in page["messages"]))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flywheel.sources.agent_sessions import AgentSessions
 from flywheel.sources.alpaca import Alpaca
 from flywheel.sources.anthropic import Anthropic
 from flywheel.sources.argilla import Argilla
@@ -31,7 +32,7 @@ DIALECTS: tuple[Any, ...] = tuple(
         (
             *(Alpaca(), Anthropic(), BedrockConverse(), Cohere(), Gemini(), Langfuse(), LangSmith(), LiteLLM(), Messages()),
             *(Oasst(), Ollama(), OpenAIChat(), OpenAIResponses(), OTelGenAI(), Preference(), ShareGPT(), TauBench()),
-            *(InspectAI(), TensorZero(), Batches(), StoredCompletions(), Argilla(), LabelStudio()),
+            *(InspectAI(), TensorZero(), Batches(), StoredCompletions(), Argilla(), LabelStudio(), AgentSessions()),
         ),
         key=lambda dialect: -dialect.specificity,
     )

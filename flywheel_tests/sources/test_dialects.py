@@ -83,18 +83,18 @@ def test_any_json_value_ends_as_records_or_as_a_reason(value: Any) -> None:
         outcome(dialect, value)
 
 
-def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(found for key, one in inner for found in _paths(one, (*path, key)))]
+    return [path, *(found for key, one in inner for found in paths(one, (*path, key)))]
 
 
-def _replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     if not path:
         return new
     key, *rest = path
     if isinstance(value, dict):
-        return {**value, key: _replaced(value[key], tuple(rest), new)}
-    return [*value[:key], _replaced(value[key], tuple(rest), new), *value[key + 1 :]]
+        return {**value, key: replaced(value[key], tuple(rest), new)}
+    return [*value[:key], replaced(value[key], tuple(rest), new), *value[key + 1 :]]
 
 
 @cache
@@ -116,9 +116,9 @@ def _samples() -> list[Any]:
 def test_a_real_entry_with_any_one_value_replaced_still_ends_as_records_or_a_reason() -> None:
     odd: list[Any] = [None, True, -1, 1e308, "x", [], {}, [None], [[]], {"a": {}}, 10**30, "\ud800"]
     for number, entry in enumerate(_samples()):
-        paths = _paths(entry)
-        for at in range(0, len(paths), max(1, len(paths) // 40)):
-            broken = _replaced(entry, paths[at], odd[(number + at) % len(odd)])
+        found = paths(entry)
+        for at in range(0, len(found), max(1, len(found) // 40)):
+            broken = replaced(entry, found[at], odd[(number + at) % len(odd)])
             for dialect in DIALECTS:
                 outcome(dialect, broken)
 
@@ -128,7 +128,7 @@ def test_a_real_entry_with_any_one_value_replaced_still_ends_as_records_or_a_rea
 def test_a_real_entry_with_several_values_replaced_still_ends_as_records_or_a_reason(data: st.DataObject) -> None:
     entry = data.draw(st.sampled_from(_samples()))
     for _ in range(3):
-        entry = _replaced(entry, data.draw(st.sampled_from(_paths(entry))), data.draw(values))
+        entry = replaced(entry, data.draw(st.sampled_from(paths(entry))), data.draw(values))
     for dialect in DIALECTS:
         outcome(dialect, entry)
 
