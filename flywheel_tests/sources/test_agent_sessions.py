@@ -8,7 +8,6 @@ import pytest
 from flywheel.errors import Rejected
 from flywheel.sources.agent_sessions import AgentSessions
 from flywheel.sources.batches import Batches
-from flywheel.sources.halves import HalvesSource
 from flywheel.sources.stored_completions import StoredCompletions
 from flywheel_tests.sources.test_dialects import paths, replaced
 from flywheel_tests.sources.test_halves import answered, asked, page, read
