@@ -16,13 +16,14 @@ DOLLY = {"instruction": "What is a lichen?", "context": "", "response": "A fungu
 
 
 def project(root: Path, toml: str) -> Project:
-    for name, rows in {
+    files: dict[str, list[dict[str, Any]]] = {
         "logs/2026-03-01/app.jsonl": [
             {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hey."}]}
         ],
         "public/dolly.jsonl": [DOLLY],
         "public/chats/2026-03-01.jsonl": [{"instruction": "Say one.", "output": "One."}],
-    }.items():
+    }
+    for name, rows in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     (root / "flywheel.toml").write_text('[project]\nstart = "2026-01-01"\n[logs]\nlicenses = ["LicenseRef-ours"]\n' + toml)
