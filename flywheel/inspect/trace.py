@@ -31,9 +31,9 @@ def trace(id: str, *, tables: Tables, stages: Sequence[str] = STAGES) -> list[Tr
     """All steps of a record's way, in the order of `stages`; empty when nothing knows the id.
 
     Steps are `read` (file, offset, length, dialect) or `made` (from parents), `present` (in a stage's table), `seeded` (a
-    synthetic child), `took over` (feedback of another day's part), `merged` and `dropped` (reason, into, score), `scored` (by a
-    filter), `repeats` and `kept for` (duplicates), `exported` (set, file line, split). Tables that do not exist are passed over; the cost is one filtered
-    scan of each table.
+    synthetic child), `took over` (feedback of another day's part), `merged` and `dropped` (reason, into, score), `scored` (by
+    a filter), `repeats` and `kept for` (duplicates), `exported` (set, file line, split). Tables that do not exist are passed
+    over; the cost is one filtered scan of each table.
 
     Args:
         id: a record's id.
