@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import dagster as dg
-import polars as pl
 
 from assets.graph import DAILY, NODES, PROJECT, selection
 from flywheel.plan import Plan
@@ -33,28 +32,12 @@ def new_log_files() -> Iterator[dg.RunRequest | dg.SkipReason]:
 
     Days that have not begun (UTC) wait; files without a proper day are never read. Dagster launches a key only once.
     """
-    plan = Plan(PROJECT)
-    # a run registers the files of every day and reads only its own: what it registered beside is due as well
-    due = {unread: plan.stored("log_files", unread) for unread in _unread()} | plan.changed_days()
-    wanted = {each: digest for each, digest in sorted(due.items()) if DAILY.has_partition_key(each)}
+    due = Plan(PROJECT).due_days()
+    wanted = {each: digest for each, digest in due.items() if DAILY.has_partition_key(each)}
     for each, digest in wanted.items():
         yield dg.RunRequest(run_key=f"{each}:{digest}", partition_key=each)
     if not wanted:
         yield dg.SkipReason("no new log files")
-
-
-def _unread() -> list[str]:
-    """The days with a registered file that `records` was not made from."""
-    if not PROJECT.tables.exists("log_files"):
-        return []
-    files = PROJECT.tables.read("log_files").filter(pl.col("problem").is_null())
-    if not PROJECT.tables.exists("reads"):
-        return files["day"].unique().to_list()
-    return (
-        files.join(PROJECT.tables.read("reads"), left_on=["uri", "sha256"], right_on=["file", "sha256"], how="anti")["day"]
-        .unique()
-        .to_list()
-    )
 
 
 every_night = dg.build_schedule_from_partitioned_job(

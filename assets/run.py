@@ -207,6 +207,10 @@ def _summary(project: "Project", console: Console, *, made: int, seconds: float,
             console.print(line, soft_wrap=True, markup=False)
     for line in set_lines(project):
         console.print(line, soft_wrap=True, markup=False)
-    console.print(f"{made} nodes made in {seconds:.1f} s." if made else "Everything is up to date: nothing to make.")
+    console.print(
+        f"{made} node{'s' if made != 1 else ''} made in {seconds:.1f} s."
+        if made
+        else "Everything is up to date: nothing to make."
+    )
     if (project.settings.root / "workspace.yaml").exists():
         console.print("Browse it: dagster dev, then http://127.0.0.1:3000/asset-groups")

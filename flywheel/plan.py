@@ -177,10 +177,11 @@ class Plan:
             return source, tuple((each, self.stored(source, each)) for each in self.days)
         return source, self.stored(source)
 
-    def changed_days(self) -> dict[str, int]:
-        """The days whose log files are not as they were registered, with a digest of the files as they are now.
+    def due_days(self) -> dict[str, int | None]:
+        """The days whose log files are new, changed or not read yet, with a digest of the files; sorted.
 
-        Rows of a table that are not pulled yet count as files that are not registered.
+        A run registers the files of every day and reads only its own, so what it registered beside is due as well. Rows of a
+        table that are not pulled yet count as files that are not registered.
         """
         registered = self.project.tables.fingerprints("log_files")
         now = content_fingerprints(self._files, {*self.days, *self._files["day"].to_list()})
@@ -188,7 +189,18 @@ class Plan:
         for day, rows in self.project.pending_rows().items():
             if first <= day <= last:
                 now[day] = digest63(now.get(day, 0), rows)
-        return {day: digest for day, digest in sorted(now.items()) if registered(day=day) != digest}
+        changed = {day: digest for day, digest in now.items() if day != UNDATED and registered(day=day) != digest}
+        return dict(sorted(({day: registered(day=day) for day in self._unread()} | changed).items()))
+
+    def _unread(self) -> list[str]:
+        """The days with a registered file that `records` was not made from."""
+        tables = self.project.tables
+        if not tables.exists("log_files"):
+            return []
+        files = tables.read("log_files").filter(pl.col("problem").is_null())
+        if tables.exists("reads"):
+            files = files.join(tables.read("reads"), left_on=["uri", "sha256"], right_on=["file", "sha256"], how="anti")
+        return files["day"].unique().to_list()
 
     def stale(self, phase: int, chosen: Sequence[str] | None = None) -> dict[str | None, list[str]]:
         """The nodes of one phase to be made, by day (None: nodes of all days), in order; nothing when all is fresh.

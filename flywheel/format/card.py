@@ -117,13 +117,32 @@ def _personal(manifest: Mapping[str, Any]) -> str:
     how = manifest["provenance"].get("scrub")
     if how is None:
         done = "How personal data was looked for was not recorded for this set: assume that it was not."
+    elif isinstance(how, str):
+        done = f"Values recognised as personal data or secrets were replaced before export: {how}."
     else:
-        told = how if isinstance(how, str) else json.dumps(how, ensure_ascii=False, sort_keys=True)
-        done = f"Values recognised as personal data or secrets were replaced before export: {told}."
+        done = (
+            "Values recognised as personal data or secrets were replaced before export; names were found by "
+            f"`{how['names']}`.\n\nInvented conversations with known values went through the same scrubber in the same run. They are few, and "
+            f"easier than real ones; `ALL` of their values taken together:\n\n{_recall_table(how['canaries'])}\n"
+        )
     return (
         f"## Personal data\n\n{done} Detection misses some: names, indirect hints and rare formats above all. These rows remain "
         "personal data in law wherever somebody could still be recognised; treat and share them accordingly.\n"
     )
+
+
+def _recall_table(canaries: Sequence[Mapping[str, Any]]) -> str:
+    """One row a kind of value: planted, gone, share gone; over-masking where it was measured."""
+    rows = [
+        f"| {row['entity']} | {row['planted']} | {row['found']} | {row['recall']:.3f} | {_share(row['over_masking'])} |"
+        for row in canaries
+    ]
+    header = "| planted | values | gone | recall | other words masked |\n| --- | --- | --- | --- | --- |"
+    return "\n".join([header, *rows, ""])
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 _LIMITS = """## Limits

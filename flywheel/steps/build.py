@@ -251,6 +251,6 @@ def _provenance(project: Project, mix: str) -> dict[str, Any]:
     report = canary_report(settings.scrub, project.key)
     return {
         "funnel": funnel,
-        "scrub": {"names": settings.scrub.ner, "recall": dict(report.select("entity", "recall").iter_rows())},
+        "scrub": {"names": settings.scrub.ner, "canaries": report.drop("precision").to_dicts()},
         "plugins": {plugged.name: plugins.code_version("filter", plugged.use, plugged.settings) for plugged in settings.filters},
     }

@@ -104,3 +104,15 @@ def test_sizes_carry_the_hubs_labels(rows: int, label: str) -> None:
 
 def test_a_set_without_files_declares_none() -> None:
     assert "configs" not in meta(front_matter(manifest(files=[])))
+
+
+def test_the_card_tells_how_much_of_what_was_planted_was_found() -> None:
+    canaries = [
+        {"entity": "PERSON", "planted": 20, "found": 19, "recall": 0.95, "over_masking": None},
+        {"entity": "ALL", "planted": 30, "found": 29, "recall": 29 / 30, "over_masking": 0.002},
+    ]
+    told = card(manifest(provenance={"scrub": {"names": "rules", "canaries": canaries}}))
+
+    assert "names were found by `rules`" in told
+    assert "| PERSON | 20 | 19 | 0.950 |  |" in told
+    assert "| ALL | 30 | 29 | 0.967 | 0.002 |" in told

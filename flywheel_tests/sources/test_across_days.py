@@ -117,7 +117,7 @@ def test_numbers_that_start_anew_every_day_lose_no_row(tmp_path: Path) -> None:
 
     assert chats(project).height == 8
     assert chats(project)["id"].n_unique() == 8
-    assert Plan(Project(project.settings)).changed_days() == {}
+    assert Plan(Project(project.settings)).due_days() == {}
 
 
 def _messages(row: dict[str, Any]) -> list[dict[str, str]]:

@@ -232,7 +232,7 @@ def test_logs_in_a_store_go_all_the_way_and_a_second_run_makes_nothing(tmp_path:
         assert project.tables.read("mixture/chat")["id"].to_list() == [call_id(number) for number in range(6)]
         assert make_all(Project(project.settings)) == []
         memory.rm("/bucket/2026-03-02/a.jsonl.gz")
-        assert list(Plan(Project(project.settings)).changed_days()) == ["2026-03-02"]
+        assert list(Plan(Project(project.settings)).due_days()) == ["2026-03-02"]
     finally:
         memory.rm("/bucket", recursive=True)
 

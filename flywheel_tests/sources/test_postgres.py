@@ -343,11 +343,11 @@ def test_a_table_goes_all_the_way_to_a_set_and_a_new_row_costs_its_day(
         add(logs, number, NOON + number // 5 * 24 * HOUR)
     project = write_project(tmp_path, {"2026-03-02": [call(20)]}, toml=toml)
 
-    assert [each for each in Plan(project).changed_days() if each.startswith("2026")] == ["2026-03-02", "2026-03-03"]
+    assert [each for each in Plan(project).due_days() if each.startswith("2026")] == ["2026-03-02", "2026-03-03"]
     make_all(project)
     assert make_all(Project(project.settings)) == []
     add(logs, 10, NOON + 24 * HOUR)
-    changed = Plan(Project(project.settings)).changed_days()
+    changed = Plan(Project(project.settings)).due_days()
     made = make_all(Project(project.settings))
 
     ids = project.tables.read("mixture/chat")["id"].to_list()
