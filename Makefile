@@ -38,7 +38,7 @@ $(READY): requirements.lock pyproject.toml
 
 lock:
 	uv pip compile pyproject.toml --extra postgres --extra test --extra tokenizers --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	  --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header -o requirements.lock
 
 clean:
 	rm -rf $(VENV) data .dagster
