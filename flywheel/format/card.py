@@ -123,7 +123,7 @@ def _personal(manifest: Mapping[str, Any]) -> str:
         done = (
             "Values recognised as personal data or secrets were replaced before export; names were found by "
             f"`{how['names']}`.\n\nInvented conversations with known values went through the same scrubber in the same run. "
-            f"They are few, and easier than real ones; `ALL` of their values taken together:\n\n{_recall_table(how['canaries'])}\n"
+            f"They are few, and easier than real ones; `ALL`: their values together.\n\n{_recall_table(how['canaries'])}\n"
         )
     return (
         f"## Personal data\n\n{done} Detection misses some: names, indirect hints and rare formats above all. These rows remain "

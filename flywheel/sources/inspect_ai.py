@@ -11,6 +11,7 @@ from flywheel.errors import Rejected
 from flywheel.records import Feedback, Record
 from flywheel.sources.chat import Exchange, candidate, conversation, usage
 from flywheel.sources.envelope import labels, to_record
+from flywheel.sources.several import several
 from flywheel.sources.values import first, has_keys, items, mapping, moment, scalar, string
 
 __all__ = ["InspectAI"]
@@ -37,21 +38,7 @@ class InspectAI:
         log = mapping(entry)
         spec = mapping(log.get("eval"))
         samples = items(log.get("samples")) if "samples" in log or spec else [log]
-        reason = None
-        found = False
-        try:
-            for sample in map(mapping, samples):
-                try:
-                    record = _record(sample, spec)
-                except Rejected as rejected:
-                    reason = reason or rejected.reason
-                    continue
-                found = True
-                yield record
-        except RecursionError:
-            reason = "too_deep"
-        if not found:
-            raise Rejected(reason or "no_samples")
+        return several(map(mapping, samples), lambda sample: _record(sample, spec), none="no_samples")
 
 
 def _record(sample: dict[str, Any], spec: dict[str, Any]) -> Record:

@@ -14,6 +14,7 @@ from flywheel.sources.anything import read_anything
 from flywheel.sources.chat import tool_schemas, usage
 from flywheel.sources.envelope import labels, to_record
 from flywheel.sources.feedback import feedback_entries
+from flywheel.sources.several import several
 from flywheel.sources.values import decoded, first, has_keys, items, mapping, moment, scalar, string
 
 __all__ = ["Langfuse"]
@@ -47,21 +48,7 @@ class Langfuse:
         Raises:
             Rejected: `no_generation`; where every generation failed to map, the first one's reason.
         """
-        reason = None
-        found = False
-        try:
-            for trace, observation, scores in _generations(entry):
-                try:
-                    record = self._record(trace, observation, scores)
-                except Rejected as rejected:
-                    reason = reason or rejected.reason
-                    continue
-                found = True
-                yield record
-        except RecursionError:
-            reason = "too_deep"
-        if not found:
-            raise Rejected(reason or "no_generation")
+        return several(_generations(entry), lambda found: self._record(*found), none="no_generation")
 
     def _record(self, trace: dict[str, Any], observation: dict[str, Any], scores: list[Feedback]) -> Record:
         told = observation.get("output")

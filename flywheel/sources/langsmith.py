@@ -14,6 +14,7 @@ from flywheel.sources.anything import read_anything
 from flywheel.sources.chat import tool_schemas, usage
 from flywheel.sources.envelope import labels, to_record
 from flywheel.sources.feedback import feedback_beside
+from flywheel.sources.several import several
 from flywheel.sources.values import decoded, first, has_keys, items, mapping, moment, scalar, string
 
 __all__ = ["LangSmith"]
@@ -35,21 +36,7 @@ class LangSmith:
         Raises:
             Rejected: `no_llm_run`; where every model run failed to map, the first one's reason.
         """
-        reason = None
-        found = False
-        try:
-            for run in _runs(entry):
-                try:
-                    record = _record(run)
-                except Rejected as rejected:
-                    reason = reason or rejected.reason
-                    continue
-                found = True
-                yield record
-        except RecursionError:
-            reason = "too_deep"
-        if not found:
-            raise Rejected(reason or "no_llm_run")
+        return several(_runs(entry), _record, none="no_llm_run")
 
 
 def _runs(entry: Any) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from flywheel.sources.envelope import labels, to_record
 from flywheel.sources.feedback import feedback_entries
 from flywheel.sources.otel_names import READERS
 from flywheel.sources.otel_spans import Span, find_spans, rows
+from flywheel.sources.several import several
 from flywheel.sources.values import decoded, first, has_any, has_keys, mapping, moment, scalar, string
 
 __all__ = ["OTelGenAI"]
@@ -48,23 +49,7 @@ class OTelGenAI:
             Rejected: `no_llm_span`; where every model call failed to map, the first one's reason: `no_content` when its
                 content was not recorded (the conventions' default), `http_error`, `no_response`, `unmapped`.
         """
-        reason = None
-        found = False
-        try:
-            for span in find_spans(entry):
-                if not _is_model_call(span):
-                    continue
-                try:
-                    record = _record(span)
-                except Rejected as rejected:
-                    reason = reason or rejected.reason
-                    continue
-                found = True
-                yield record
-        except RecursionError:
-            reason = "too_deep"
-        if not found:
-            raise Rejected(reason or "no_llm_span")
+        return several(filter(_is_model_call, find_spans(entry)), _record, none="no_llm_span")
 
 
 def _is_model_call(span: Span) -> bool:
