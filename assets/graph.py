@@ -14,7 +14,7 @@ import dagster as dg
 
 from assets.report import metadata
 from flywheel.engine import Made
-from flywheel.errors import FlywheelError, PluginError
+from flywheel.errors import FlywheelError, PluginError, machine_trouble
 from flywheel.plan import Plan
 from flywheel.plugins import find
 from flywheel.progress import Tick, listening
@@ -125,6 +125,8 @@ def no_record_text(name: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise dg.Failure(f"{name}: {error}") from None
     except Exception as error:
+        if trouble := machine_trouble(error):
+            raise dg.Failure(f"{name}: {trouble}. Its table is as it was before; mend that, and run again.") from None
         frames = traceback.extract_tb(sys.exc_info()[2])[1:]
         places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
         description = f"{name} failed with {type(error).__name__} at {places[-1]}; its message is not kept: it may quote a record"

@@ -11,7 +11,7 @@ import dagster as dg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from flywheel.errors import ConfigError, FlywheelError
+from flywheel.errors import ConfigError, FlywheelError, machine_trouble
 
 if TYPE_CHECKING:
     from flywheel.plan import Plan
@@ -51,11 +51,18 @@ def run(
     from assets.graph import PROJECT
 
     started = time.monotonic()
-    with _instance(PROJECT) as instance, _bar(console) as bar:
-        failures, made = _Run(PROJECT, defs, instance, console, bar).everything(day=day, select=select)
+    try:
+        with _instance(PROJECT) as instance, _bar(console) as bar:
+            failures, made = _Run(PROJECT, defs, instance, console, bar).everything(day=day, select=select)
+    except Exception as error:  # Dagster could not keep its history
+        if (trouble := machine_trouble(error)) is None:
+            raise
+        console.print(f"[red]failed[/red] {trouble}. Every table is as it was or as it should be; mend that, and run again.")
+        return 1
     for failure in failures:
         console.print(f"[red]failed[/red] {failure}", soft_wrap=True)
-    _summary(PROJECT, console, made=made, seconds=time.monotonic() - started, examples=0 if failures else examples)
+    seconds = time.monotonic() - started
+    _summary(PROJECT, console, made=made, failed=bool(failures), seconds=seconds, examples=0 if failures else examples)
     return 1 if failures else 0
 
 
@@ -196,7 +203,7 @@ def _bar(console: Console) -> Iterator[Progress]:
             yield bar
 
 
-def _summary(project: "Project", console: Console, *, made: int, seconds: float, examples: int) -> None:
+def _summary(project: "Project", console: Console, *, made: int, failed: bool, seconds: float, examples: int) -> None:
     from flywheel.inspect.report import example_rows, funnel_of, set_lines
 
     table = funnel_of(project)
@@ -209,7 +216,7 @@ def _summary(project: "Project", console: Console, *, made: int, seconds: float,
         console.print(line, soft_wrap=True, markup=False)
     console.print(
         f"{made} node{'s' if made != 1 else ''} made in {seconds:.1f} s."
-        if made
+        if made or failed
         else "Everything is up to date: nothing to make."
     )
     if (project.settings.root / "workspace.yaml").exists():

@@ -25,3 +25,20 @@ class Rejected(ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+_OF_THE_MACHINE = {
+    "No space left on device": "No space left on device",
+    "database or disk is full": "No space left on device",  # as SQLite says it
+    "disk I/O error": "Disk I/O error, as on a full disk",  # SQLite's too, when it cannot even start
+    "Disk quota exceeded": "Disk quota exceeded",
+    "Read-only file system": "Read-only file system",
+    "Permission denied": "Permission denied",
+    "Too many open files": "Too many open files",
+}
+
+
+def machine_trouble(error: BaseException) -> str | None:
+    """What the operating system complained of, in fixed words that cannot quote a record; None for any other error."""
+    said = str(error)
+    return next((words for sign, words in _OF_THE_MACHINE.items() if sign in said), None)
