@@ -15,9 +15,10 @@ dev: $(READY)
 test: $(READY) lint
 	scripts/browser
 	scripts/postgres
-	$(BIN)/pytest
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(wildcard plugins/*/))
-	$(BIN)/pytest plugins
+	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --upgrade --target build/plugins \
+	  $(wildcard plugins/*/)
+	PYTHONPATH=build/plugins $(BIN)/pytest plugins
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -31,6 +32,7 @@ bench-pii: $(READY)
 	$(BIN)/python -m flywheel_tests.benchmarks.personal_data
 
 $(READY): requirements.lock pyproject.toml
+	@echo 'Setting up $(VENV) from requirements.lock, once: two or three minutes.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

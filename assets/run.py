@@ -220,4 +220,5 @@ def _summary(project: "Project", console: Console, *, made: int, failed: bool, s
         else "Everything is up to date: nothing to make."
     )
     if (project.settings.root / "workspace.yaml").exists():
-        console.print("Browse it: dagster dev, then http://127.0.0.1:3000/asset-groups")
+        command = "make dev" if (project.settings.root / "Makefile").exists() else "dagster dev"
+        console.print(f"Browse it: {command}, then http://127.0.0.1:3000/asset-groups")
