@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from flywheel.curate.scrub import scrub
@@ -112,6 +113,34 @@ def recall_by_type(documents: Sequence[Document], found: Sequence[list[Interval]
             total[kind] += end - start
             covered[kind] += sum(i in characters for i in range(start, end))
     return {kind: (count[kind], covered[kind] / total[kind]) for kind in sorted(total, key=lambda k: -total[k])}
+
+
+class Tagged(NamedTuple):
+    """Annotated text, token by token: how many name tokens there are and are masked, and the same of ordinary words."""
+
+    names: int
+    found: int
+    words: int
+    masked: int
+
+
+def tagged(path: Path, detectors: Detectors) -> Tagged:
+    """Masked tokens of a CoNLL file, sentence by sentence. Names are tokens of PER or person without @handles."""
+    counts = Counter[str]()
+    for sentence in path.read_text("utf-8").split("\n\n"):
+        tokens = [line.split("\t")[:2] for line in sentence.splitlines() if "\t" in line]
+        text = " ".join(token for token, _ in tokens)
+        masked = masked_intervals(text, detectors)
+        at = 0
+        for token, label in tokens:
+            hidden = any(start < at + len(token) and at < end for start, end in masked)
+            if label[2:].lower() in ("per", "person"):
+                if not token.startswith("@"):
+                    counts.update(names=1, found=int(hidden))
+            elif label == "O" and token.isalpha():
+                counts.update(words=1, masked=int(hidden))
+            at += len(token) + 1
+    return Tagged(counts["names"], counts["found"], counts["words"], counts["masked"])
 
 
 def leaks() -> dict[str, tuple[int, int]]:
@@ -222,6 +251,10 @@ def main() -> None:
     print("tau-bench airline logs: annotated values left in their message")
     for kind, (total, left) in leaks().items():
         print(f"    {kind:<18} {left:>4} of {total}")
+    print("tweets that people annotated, token by token")
+    for name, file in (("Broad Twitter Corpus F", "btc/f.conll"), ("WNUT17 test", "wnut17/emerging.test.annotated")):
+        t = tagged(DATA / "pii" / file, default)
+        print(f"    {name:<22} names {t.found / t.names:.3f} of {t.names}, ordinary words {t.masked / t.words:.4f} of {t.words}")
     print("canaries (540, seed 7), ner = rules")
     for row in measure_canaries(canary_records(540, seed=7), settings=Scrub(), key=b"benchmark").iter_rows(named=True):
         over = "" if row["over_masking"] is None else f", over-masking {row['over_masking']:.4f}"
