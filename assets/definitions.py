@@ -26,6 +26,7 @@ defs = dg.Definitions(
         inspect.ledger,
         inspect.profile,
         inspect.coverage,
+        inspect.agreement,
     ],
     asset_checks=[check for stage in (ingest, curate, synthesize, mix, format, inspect) for check in stage.checks],
     jobs=[automation.everything, automation.day, automation.sets],

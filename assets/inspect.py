@@ -17,6 +17,13 @@ profile = node(
 )
 coverage = node("coverage", group=GROUP, kinds={"numpy"}, description="Topics of the curated prompts and how many rows each has.")
 
+agreement = node(
+    "agreement",
+    group=GROUP,
+    kinds={"polars"},
+    description="How far annotators agree, for each kind of feedback that several gave.",
+)
+
 checks = [
     expectations(
         "ledger",

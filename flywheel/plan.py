@@ -94,6 +94,7 @@ def nodes(settings: Settings) -> dict[str, Node]:
     add(4, "ledger", ["records", "curated", *mixtures, *sets], "")
     add(4, "profile", ["curated"], "")
     add(4, "coverage", ["curated"], "")
+    add(4, "agreement", ["curated"], "")
     return made
 
 

@@ -98,8 +98,9 @@ def krippendorff_alpha(ratings: Sequence[Sequence[Rating]]) -> float:
 def agreement(records: pl.DataFrame) -> pl.DataFrame:
     """How far the annotators of each kind of feedback agree.
 
-    Feedback without `by` says nothing about who gave it and is left out; of two ratings by one annotator on one record the
-    later in the list counts. A name with fewer than two annotators on any record has no row.
+    Feedback on an earlier turn (`NAME@ID`, see `flywheel.sources.threads`) is about that turn. Feedback without `by` says
+    nothing about who gave it and is left out; of two ratings by one annotator on one record the later in the list counts. A
+    name with fewer than two annotators on any record has no row.
 
     Returns:
         One row a feedback name: `name`, `annotators`, `records` (with two ratings or more), `alpha` (Krippendorff, nominal),
@@ -111,6 +112,9 @@ def agreement(records: pl.DataFrame) -> pl.DataFrame:
         .explode("feedback", empty_as_null=False, keep_nulls=False)
         .unnest("feedback")
         .filter(pl.col("by").is_not_null() & pl.col("value").is_not_null())
+        .with_columns(
+            name=pl.col("name").str.replace("@.*", ""), id=pl.coalesce(pl.col("name").str.extract("@(.*)", 1), pl.col("id"))
+        )
         .unique(["id", "name", "by"], keep="last", maintain_order=True)
         .filter(pl.len().over("id", "name") > 1)
         .select("name", "id", "by", "value")

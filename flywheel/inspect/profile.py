@@ -8,6 +8,8 @@ from flywheel.records import derive
 
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _NAMED = {0.0: "min", 0.5: "median", 1.0: "max"}
+_LABEL = 24
+"""Characters of the longest feedback value that is taken for a label."""
 _SCHEMA = {"metric": pl.String, "label": pl.String, "value": pl.Float64}
 
 
@@ -71,8 +73,15 @@ def _facts(batch: pl.DataFrame, language: str | None) -> pl.DataFrame:
 
 
 def _nested(batch: pl.DataFrame, column: str, *fields: str) -> pl.DataFrame:
-    """Counts of the values that a list of structs has in these fields."""
+    """Counts of the values that a list of structs has in these fields.
+
+    Feedback on an earlier turn (`NAME@ID`) counts as NAME; a value that is a text rather than a label is `(text)`.
+    """
     flat = batch.select(pl.col(column).explode(empty_as_null=False, keep_nulls=False)).unnest(column)
+    if column == "feedback":
+        text = pl.col("value").str.len_chars() > _LABEL
+        value = pl.when(text).then(pl.lit("(text)")).otherwise("value").alias("value")
+        flat = flat.with_columns(pl.col("name").str.replace("@.*", ""), value)
     label = pl.concat_str([pl.col(field).fill_null("(none)") for field in fields], separator="=")
     metric = pl.lit("role" if column == "messages" else column).alias("metric")
     return flat.group_by(label.alias("label")).len().select(metric, "label", pl.col("len").cast(pl.Float64).alias("value"))

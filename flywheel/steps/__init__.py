@@ -30,6 +30,7 @@ _OF_ALL_DAYS: dict[str, Callable[[Project, str, int], Made]] = {
     "ledger": inspect.ledger,
     "profile": inspect.profile,
     "coverage": inspect.coverage,
+    "agreement": inspect.agreement,
 }
 
 

@@ -24,6 +24,15 @@ TOPICS = pa.schema(
         column("multi_turn_share", pa.float64(), "of them with more than one turn"),
     ]
 )
+AGREEMENT = pa.schema(
+    [
+        column("name", pa.string(), "the kind of feedback"),
+        column("annotators", pa.int64(), "who gave it"),
+        column("records", pa.int64(), "rated by two or more of them"),
+        column("alpha", pa.float64(), "Krippendorff's alpha, nominal"),
+        column("kappa", pa.float64(), "Cohen's kappa, where there are two annotators"),
+    ]
+)
 SAMPLE = 20_000
 
 
@@ -70,3 +79,13 @@ def coverage(project: Project, _: str, fingerprint: int) -> Made:
     written = project.tables.write("coverage", topics, schema=TOPICS, fingerprint=fingerprint)
     extra = {"topics": topics, "topics_chart": topics_chart(topics)}
     return Made("coverage", sampled.height, written.rows, written.version, extra=extra)
+
+
+def agreement(project: Project, _: str, fingerprint: int) -> Made:
+    """How far the annotators of each kind of feedback agree."""
+    from flywheel.inspect.agreement import agreement as measure
+
+    rated = project.tables.scan("curated").filter(pl.col("feedback").list.len() > 1).drop("day").collect()
+    measured = measure(rated)
+    written = project.tables.write("agreement", measured, schema=AGREEMENT, fingerprint=fingerprint)
+    return Made("agreement", rated.height, written.rows, written.version, extra={"agreement": measured})

@@ -82,3 +82,14 @@ def test_annotators_of_records_are_compared_where_they_rated_the_same() -> None:
 
 def test_feedback_that_only_one_person_gave_has_no_row() -> None:
     assert agreement(to_batch([rated(0, ann="good"), rated(1, bob="bad"), Record(id="x")])).is_empty()
+
+
+def test_ratings_of_an_earlier_turn_are_about_that_turn() -> None:
+    def rated(*given: tuple[str, str, str]) -> Record:
+        return Record(id="last", feedback=tuple(Feedback(name=name, value=value, by=by) for name, value, by in given))
+
+    both = rated(("helpful", "yes", "a"), ("helpful", "yes", "b"), ("helpful@first", "no", "a"), ("helpful@first", "no", "b"))
+
+    found = agreement(to_batch([both])).row(0, named=True)
+
+    assert (found["name"], found["annotators"], found["records"], found["alpha"]) == ("helpful", 2, 2, 1.0)
