@@ -1,5 +1,6 @@
 """`flywheel run`: asks the plan what is stale and has Dagster make just that, so that the UI shows the same history."""
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -174,14 +175,18 @@ def _instance(project: "Project") -> Iterator[dg.DagsterInstance]:
     root = project.settings.root
     if os.environ.get("DAGSTER_HOME"):
         instance = dg.DagsterInstance.get()
-    elif (root / "dagster.yaml").exists():
-        (root / ".dagster").mkdir(exist_ok=True)
-        instance = dg.DagsterInstance.from_config(str(root))
     else:
         home = root / ".dagster"
         home.mkdir(exist_ok=True)
-        settings = {"telemetry": {"enabled": False}, "nux": {"enabled": False}}
-        instance = dg.DagsterInstance.local_temp(str(home), overrides=settings)
+        with (home / "opening").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that create the same SQLite tables at once fail
+            if (root / "dagster.yaml").exists():
+                instance = dg.DagsterInstance.from_config(str(root))
+            else:
+                settings = {"telemetry": {"enabled": False}, "nux": {"enabled": False}}
+                instance = dg.DagsterInstance.local_temp(str(home), overrides=settings)
+            instance.get_runs(limit=1)
+            instance.all_asset_keys()
     with instance:
         yield instance
 

@@ -148,7 +148,7 @@ def test_a_paraphrase_replaces_the_prompt_and_keeps_the_answer(serve: Serve, con
         "quick: number 0, please?",
     ]
     assert {child.reply for child in from_batch(outcome.kept)} == {"Open Settings."}
-    assert all(seed.prompt in server.prompts[0] for seed in seeds[:1])
+    assert all(any(seed.prompt in asked for asked in server.prompts) for seed in seeds)
 
 
 def test_an_unchanged_paraphrase_is_no_child(serve: Serve, connect: Connect) -> None:
