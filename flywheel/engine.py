@@ -38,11 +38,6 @@ class Made:
     def merged(self) -> int:
         return sum(count for (outcome, _), count in self.reasons.items() if outcome == "merged")
 
-    @property
-    def adds_up(self) -> bool:
-        """Whether every row that came in was kept, dropped or merged."""
-        return self.rows_in == self.rows + self.dropped + self.merged
-
 
 class Exits:
     """Collects the exit rows of one stage and partition while its batches stream by."""

@@ -10,7 +10,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,10 +210,10 @@ class Tables:
         """The table, or one partition of it, in the order in which it was written."""
         return self.scan(name, version=version, **where).collect()
 
-    def batches(self, name: str, **where: str) -> Iterator[pl.DataFrame]:
+    def batches(self, name: str, *, columns: Sequence[str] | None = None, **where: str) -> Iterator[pl.DataFrame]:
         """One partition, or the whole table by partition value, in batches of at most `batch_rows` rows, each in written order.
 
-        Yields nothing when the table was never written.
+        Only `columns` are read from the files; all when None. Yields nothing when the table was never written.
         """
         table = self._open(name)
         if table is None:
@@ -224,7 +224,7 @@ class Tables:
             dataset: Any = table.to_pyarrow_dataset(
                 partitions=[(column, "=", value) for column, value in partition.items()] or None
             )
-            for batch in dataset.to_batches(batch_size=self.batch_rows):
+            for batch in dataset.to_batches(columns=None if columns is None else list(columns), batch_size=self.batch_rows):
                 if batch.num_rows:
                     frame = pl.from_arrow(batch)
                     assert isinstance(frame, pl.DataFrame)

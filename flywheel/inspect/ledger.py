@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
 
 from flywheel.engine import ALL_DAYS
+from flywheel.inspect.funnel import Step, check_sums, funnel
 from flywheel.ledger import exits, no_exits
 from flywheel.schema import column
 from flywheel.settings import Settings
@@ -28,15 +28,6 @@ LEDGER = pa.schema(
     ]
 )
 DAILY_STAGES = ("records", "conversations", "cleaned", "scrubbed", "curated")
-
-
-class Flow(NamedTuple):
-    """One stage: rows in, rows kept, and who left (columns of `flywheel.ledger.EXITS`)."""
-
-    stage: str
-    rows_in: int
-    kept: int
-    exits: pl.DataFrame
 
 
 def build_ledger(tables: Tables, settings: Settings) -> pl.DataFrame:
@@ -94,12 +85,12 @@ def _sets(tables: Tables, settings: Settings) -> tuple[pl.DataFrame, pl.DataFram
     return held, lost
 
 
-def flows(tables: Tables, settings: Settings) -> list[Flow]:
+def flows(tables: Tables, settings: Settings) -> list[Step]:
     """Every stage of the project in order, as the tables have it now; stages that were never made are left out."""
     return [flow for flow in _flows(tables, settings) if flow is not None]
 
 
-def _flows(tables: Tables, settings: Settings) -> Iterator[Flow | None]:
+def _flows(tables: Tables, settings: Settings) -> Iterator[Step | None]:
     yield _reading(tables)
     for source, target in pairwise(DAILY_STAGES):
         yield _flow(tables, target, [source])
@@ -111,7 +102,7 @@ def _flows(tables: Tables, settings: Settings) -> Iterator[Flow | None]:
         yield _flow(tables, f"training_set/{chosen.name}", [f"mixture/{chosen.mix}"])
 
 
-def _reading(tables: Tables) -> Flow | None:
+def _reading(tables: Tables) -> Step | None:
     if not tables.exists("reads"):
         return None
     entries = tables.scan("reads").select((pl.col("records") + pl.col("rejected")).sum()).collect().item()
@@ -123,10 +114,10 @@ def _reading(tables: Tables) -> Flow | None:
             repeats.select("id", "outcome", "reason", into="id", score=pl.lit(None, pl.Float64)),
         ]
     )
-    return Flow("records", int(entries or 0), tables.rows("records"), left)
+    return Step("records", int(entries or 0), tables.rows("records"), left)
 
 
-def _flow(tables: Tables, stage: str, sources: Sequence[str]) -> Flow | None:
+def _flow(tables: Tables, stage: str, sources: Sequence[str]) -> Step | None:
     if stage.startswith("training_set/"):
         own = {"set": stage.removeprefix("training_set/")}
         if not tables.fingerprint("training_sets", **own):
@@ -138,7 +129,7 @@ def _flow(tables: Tables, stage: str, sources: Sequence[str]) -> Flow | None:
         return None
     rows_in = sum(_available(tables, source, stage) for source in sources)
     left = tables.read("exits", stage=stage) if tables.exists("exits") else no_exits()
-    return Flow(stage, rows_in, kept, left.select(no_exits().columns))
+    return Step(stage, rows_in, kept, left.select(no_exits().columns))
 
 
 def _available(tables: Tables, source: str, stage: str) -> int:
@@ -152,9 +143,9 @@ def _available(tables: Tables, source: str, stage: str) -> int:
 def ledger_facts(tables: Tables, settings: Settings) -> dict[str, float]:
     """`entries`, `unaccounted` = entries read - entries in the ledger, and `stages_that_do_not_add_up`."""
     entries = tables.scan("reads").select((pl.col("records") + pl.col("rejected")).sum()).collect().item() or 0
-    wrong = sum(flow.rows_in != flow.kept + flow.exits.height for flow in flows(tables, settings))
+    wrong = {problem.partition(":")[0] for problem in check_sums(funnel(flows(tables, settings)))}
     return {
         "entries": float(entries),
         "unaccounted": float(entries - tables.rows("ledger")),
-        "stages_that_do_not_add_up": float(wrong),
+        "stages_that_do_not_add_up": float(len(wrong)),
     }

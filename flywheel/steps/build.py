@@ -1,7 +1,7 @@
 """Curated records to training sets: split, mixed, exported."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -105,24 +105,26 @@ def verified(project: Project, _: str, fingerprint: int) -> Made:
     return write_stage(project.tables, "verified", outcomes(), fingerprint=fingerprint)
 
 
-def source_rows(project: Project, source: str) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+def source_rows(
+    project: Project, source: str, columns: Sequence[str] = tuple(SCHEMA.names)
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """The rows that may be taken from `curated` or `synthetic/NAME`, with their split, and exits of those that repeat another.
 
     `curated` used the duplicates of its time; a later day may have brought an older copy since, so they are applied again.
     """
     if source != "curated":
-        for batch in project.tables.batches("verified"):
+        for batch in project.tables.batches("verified", columns=sorted({*columns, "origin"})):
             own = batch.filter(pl.col("origin") == source.replace("/", ":"))
-            yield own.select(SCHEMA.names), no_exits()
+            yield own.select(columns), no_exits()
         return
     splits = project.tables.read("splits").select("id", "day", assigned="split")
     duplicates = project.tables.read("duplicates").unique(["id", "day"], keep="first")
-    for batch in project.tables.batches("curated"):
+    for batch in project.tables.batches("curated", columns=sorted({*columns, "id", "day"})):
         repeated = batch.select("id", "day").join(duplicates, on=["id", "day"], how="inner", maintain_order="left")
         current = batch.join(repeated, on=["id", "day"], how="anti", maintain_order="left")
         joined = current.join(splits, on=["id", "day"], how="left", maintain_order="left").with_columns(split="assigned")
         left = exits(repeated["id"], repeated["reason"], into=repeated["kept"], score=repeated["similarity"])
-        yield joined.select(SCHEMA.names), left
+        yield joined.select(columns), left
 
 
 def mixture(project: Project, name: str, fingerprint: int) -> Made:
@@ -130,10 +132,11 @@ def mixture(project: Project, name: str, fingerprint: int) -> Made:
     from flywheel.mix.mixture import choose
 
     settings = next(mix for mix in project.settings.mix if mix.name == name)
-    keys: dict[str, list[pl.DataFrame]] = {source: [] for source in settings.take}
-    for source in keys:
-        keys[source] += [batch.select("id", "created_at", "split") for batch, _ in source_rows(project, source)]
-    chosen = choose({source: pl.concat(frames) if frames else _KEYS for source, frames in keys.items()}, settings=settings)
+    keys = {
+        source: pl.concat([_KEYS, *(batch for batch, _ in source_rows(project, source, _KEYS.columns))])
+        for source in settings.take
+    }
+    chosen = choose(keys, settings=settings)
     taken = {source: chosen.kept.filter(pl.col("source") == source).select("id") for source in keys}
 
     def outcomes() -> Iterator[tuple[int, Outcome]]:
