@@ -18,7 +18,8 @@ from flywheel import __version__, plugins
 from flywheel.curate.label_rules import LabelRule, with_rules
 from flywheel.errors import PluginError
 from flywheel.project import UNDATED, Project
-from flywheel.settings import Plugged, Settings
+from flywheel.sections import Plugged
+from flywheel.settings import Settings
 
 MARKER = "*"
 _BY_CONTENT = ("log_files", "duplicates")

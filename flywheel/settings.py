@@ -1,247 +1,39 @@
 """`flywheel.toml`: read once, validated, with errors that name the key."""
 
-import datetime as dt
 import difflib
 import os
 import secrets
 import tomllib
 import urllib.parse
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from flywheel.curate.label_rules import LabelRule
 from flywheel.errors import ConfigError
+from flywheel.sections import (
+    PERMISSIVE,
+    Clean,
+    Dedup,
+    Engine,
+    Logs,
+    Mix,
+    Name,
+    Plugged,
+    Policy,
+    ProjectSection,
+    Public,
+    Scrub,
+    Set,
+    Splits,
+    Sql,
+    Synthesis,
+)
 from flywheel.synthesize.model_settings import ModelSettings
 
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
-Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-Share = Annotated[float, Meta(ge=0, le=1)]
 
-
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class ProjectSection(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[project]`. `data` is the URL or folder of the tables and sets, relative to the file.
-
-    `start` is the first day that logs can have, `end` the last one, for an archive that gets no more; today without it.
-    """
-
-    name: Name = "flywheel"
-    data: str = "data"
-    start: Day = "2020-01-01"
-    end: Day | None = None
-
-    @property
-    def after_end(self) -> str | None:
-        """The day after `end`, or None."""
-        return None if self.end is None else (dt.date.fromisoformat(self.end) + dt.timedelta(days=1)).isoformat()
-
-
-class Columns(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`columns` of `[logs]` or `[[public]]`: what the columns of CSV and Parquet files, or a line's keys, are called.
-
-    `prompt` is the user's text (or a list of messages), `messages` a whole conversation; one of the two is needed. `reply`
-    is the assistant's, `rejected` a worse one. Each column in `feedback` is feedback under its own name, `correction` a
-    better reply, `tags` become `column=value`.
-    """
-
-    prompt: str | None = None
-    messages: str | None = None
-    reply: str | None = None
-    rejected: str | None = None
-    correction: str | None = None
-    system: str | None = None
-    tools: str | None = None
-    id: str | None = None
-    session: str | None = None
-    user: str | None = None
-    created_at: str | None = None
-    model: str | None = None
-    app: str | None = None
-    feedback: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if (self.prompt is None) == (self.messages is None):
-            raise ValueError("columns needs either `prompt` or `messages`")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every column that is named."""
-        values = msgspec.structs.astuple(self)
-        return tuple(name for value in values for name in ([value] if isinstance(value, str) else value or ()))
-
-
-class Logs(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[logs]`. `url` is one glob or a list of globs, relative to the file; `{date}` stands for YYYY-MM-DD.
-
-    A file whose name has no `{date}` belongs to `[project] start`. `dialect` names a source plugin; `auto` recognises it.
-    `licenses` are stated for every record read. `columns` name the columns of tables that no dialect knows.
-    """
-
-    url: str | tuple[str, ...] = "logs/{date}/*"
-    dialect: str = "auto"
-    app: str | None = None
-    licenses: tuple[str, ...] = ()
-    columns: Columns | None = None
-    max_line_bytes: Annotated[int, Meta(ge=1024)] = 32 * 1024 * 1024
-
-    def __post_init__(self) -> None:
-        if self.columns is not None and self.dialect != "auto":
-            raise ValueError(f'`columns` are read where dialect = "auto", not {self.dialect!r}')
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        return (self.url,) if isinstance(self.url, str) else self.url
-
-
-class Public(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[public]]`: a public data set as a source, `url` being one glob or a list of globs as for `[logs]`.
-
-    Its records have the origin `public:NAME` and the `license`, an SPDX id (https://spdx.org/licenses) that must be stated and
-    be one of `[policy] licenses`. A file that `[logs]` matches too belongs to the data set alone.
-    """
-
-    name: Name
-    url: str | tuple[str, ...]
-    license: str
-    dialect: str = "auto"
-    columns: Columns | None = None
-
-    def logs(self, logs: Logs) -> Logs:
-        """How its files are found and read: as the project's own, with the data set's settings."""
-        return Logs(
-            url=self.url,
-            dialect=self.dialect,
-            licenses=(self.license,),
-            columns=self.columns,
-            max_line_bytes=logs.max_line_bytes,
-        )
-
-
-PERMISSIVE = (
-    *("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-3.0", "CC-BY-4.0", "CC0-1.0", "CDLA-Permissive-1.0"),
-    *("CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "ODC-By-1.0", "PDDL-1.0", "Unlicense"),
-)
-
-
-class Policy(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[policy]`. `licenses` are the SPDX ids that public data may have; the permissive ones without it.
-
-    Share-alike, non-commercial and model-made licences need somebody's decision: list them to accept them.
-    """
-
-    licenses: tuple[str, ...] = PERMISSIVE
-
-
-class Sql(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[sql]]`: a table of logs in PostgreSQL, pulled into immutable log files below the data folder (`landing/NAME`).
-
-    `url` is `postgresql://user@host:port/database`, without a password: that is taken from the environment variable
-    `password_env`, else from where psql looks for it (`PGPASSWORD`, `~/.pgpass`). Either `table` (`schema.table`) or `query`,
-    one SELECT, says what is read. `id` names a row; `watermark` is a column of dates or times (UTC where it has no zone) that
-    newer rows have later values of, with an index on it if the table is large. Each pull takes the rows from the last
-    watermark on, less `overlap` seconds, for those that were committed late; one that comes later than that is not seen.
-
-    A row's log entry is the column `entry` as it stands (JSON or text), or an object of `columns`, each given as
-    `name in the entry = "column"`, or of all columns. Another `name` lands everything again, in files of its own.
-    """
-
-    name: Name = "sql"
-    url: str
-    table: str | None = None
-    query: str | None = None
-    id: str = "id"
-    watermark: str = "created_at"
-    entry: str | None = None
-    columns: dict[str, str] = {}
-    overlap: Annotated[int, Meta(ge=0)] = 3600
-    password_env: str = "FLYWHEEL_SQL_PASSWORD"
-
-
-class Clean(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[clean]`. `markup` strips HTML that is noise; code is always left alone."""
-
-    markup: bool = True
-
-
-class Scrub(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[scrub]`. `ner` says how names are found: `rules` (word lists and context), or `none`, stated on purpose.
-
-    Without a choice there is no default that finds nothing: `rules` is the least. `entities` limits what is replaced
-    (all when empty), `regions` are the phone regions, `allow` are values that are never personal.
-    """
-
-    ner: str = "rules"
-    entities: tuple[str, ...] = ()
-    regions: tuple[str, ...] = ("US", "GB", "DE", "FR", "IN", "CA", "AU")
-    allow: tuple[str, ...] = ()
-
-
-class Dedup(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[dedup]`. Near-duplicates are conversations whose word `ngram` sets overlap by at least `similarity` (Jaccard)."""
-
-    similarity: Annotated[float, Meta(gt=0, le=1)] = 0.8
-    ngram: Annotated[int, Meta(ge=1, le=13)] = 3
-    permutations: Annotated[int, Meta(ge=16, le=512)] = 128
-
-
-class Splits(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[splits]`. Shares of whole families (records linked by ancestry, session or duplication); the rest is `train`."""
-
-    validation: Share = 0.05
-    test: Share = 0.05
-    seed: int = 0
-
-
-class Plugged(msgspec.Struct, frozen=True, kw_only=True):
-    """A configured plugin: which one, under which name its node stands in the graph, with which settings."""
-
-    use: str
-    name: str
-    settings: dict[str, Any]
-
-
-class Synthesis(Plugged, frozen=True, kw_only=True):
-    """One `[[synthesize]]`: a synthesizer over at most `limit` train seeds of `seeds`, `concurrency` of them at once."""
-
-    seeds: str = "curated"
-    limit: Annotated[int, Meta(ge=1)] | None = None
-    concurrency: Annotated[int, Meta(ge=1, le=1000)] = 16
-
-
-class Mix(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[mix]]`. `take` gives, for `curated` and each `synthetic/NAME`, the share of its rows to take."""
-
-    name: Name
-    take: dict[str, Share] = msgspec.field(default_factory=lambda: {"curated": 1.0})
-    seed: int = 0
-    max_rows: int | None = None
-
-
-class Set(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[sets]]`. `format` names a format plugin, `settings` are its own; `tokenizer` is a local tokenizer.json."""
-
-    name: Name
-    format: str
-    mix: Name = "chat"
-    settings: dict[str, Any] = {}
-    tokenizer: str | None = None
-
-
-class Engine(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[engine]`. `local` runs on this machine's cores; `batch_rows` bounds what is in memory at once."""
-
-    kind: str = "local"
-    batch_rows: Annotated[int, Meta(ge=1)] = 10_000
-
-
-class _File(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     project: ProjectSection = ProjectSection()
     logs: Logs = Logs()
     sql: list[Sql] = []
@@ -343,7 +135,7 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
     try:
         file = msgspec.convert(raw, _File)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}. Docstrings in flywheel/settings.py list every key.") from None
+        raise ConfigError(f"{path}: {error}. Docstrings in flywheel/sections.py list every key.") from None
     filters = [{"use": name} for name in DEFAULT_FILTERS] if file.filters is None else file.filters
     settings = Settings(
         path=path,

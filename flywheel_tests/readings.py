@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flywheel import plugins
 from flywheel.records import Record, from_batch
-from flywheel.settings import Logs
+from flywheel.sections import Logs
 from flywheel.sources.files import find_files
 from flywheel.sources.read import Reading
 from flywheel_tests.shared import shared_data

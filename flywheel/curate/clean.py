@@ -23,7 +23,7 @@ from flywheel.curate.repair import (
 from flywheel.ledger import Outcome, exits, no_exits
 
 if TYPE_CHECKING:
-    from flywheel.settings import Clean
+    from flywheel.sections import Clean
 
 _TEXTS = (
     ("messages", "content", "text"),

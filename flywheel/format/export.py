@@ -22,7 +22,7 @@ from flywheel.format.tokens import TokenCounter, spoken
 from flywheel.format.writers import open_writer
 from flywheel.records import Record, from_batch
 from flywheel.schema import column
-from flywheel.settings import Set
+from flywheel.sections import Set
 
 SPLIT_NAMES = ("train", "validation", "test")
 LINEAGE = pa.schema(

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import polars as pl
 
-from flywheel.settings import Scrub
+from flywheel.sections import Scrub
 
 COUNT = 200
 SEED = 20260101

@@ -9,7 +9,7 @@ import xxhash
 from flywheel import ledger
 from flywheel.errors import ConfigError
 from flywheel.records import empty
-from flywheel.settings import Mix
+from flywheel.sections import Mix
 
 _KEYS = ("id", "created_at", "split")
 

@@ -9,7 +9,7 @@ import xxhash
 
 from flywheel.errors import ConfigError
 from flywheel.schema import column
-from flywheel.settings import Splits
+from flywheel.sections import Splits
 
 SPLITS = pa.schema(
     [

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from flywheel.errors import Rejected
 from flywheel.records import Candidate, Feedback, Record
-from flywheel.settings import Columns
+from flywheel.sections import Columns
 from flywheel.sources.chat import Exchange, conversation, has_messages, tool_schemas
 from flywheel.sources.envelope import to_record
 from flywheel.sources.sharegpt import sharegpt_messages

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from flywheel.errors import ConfigError
 from flywheel.schema import column
-from flywheel.settings import Logs
+from flywheel.sections import Logs
 
 LOG_FILES = pa.schema(
     [

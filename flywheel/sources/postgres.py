@@ -23,7 +23,7 @@ import zstandard
 
 from flywheel.errors import ConfigError, FlywheelError
 from flywheel.records import digest
-from flywheel.settings import Sql
+from flywheel.sections import Sql
 
 if TYPE_CHECKING:
     import psycopg

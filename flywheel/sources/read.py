@@ -17,7 +17,7 @@ from flywheel.ledger import exits
 from flywheel.plugins import Source
 from flywheel.records import LOGGED_ID, Record, digest
 from flywheel.schema import column
-from flywheel.settings import Logs, Public
+from flywheel.sections import Logs, Public
 from flywheel.sources.columns import Mapped
 from flywheel.sources.files import open_file
 from flywheel.sources.halves import Halves, HalvesSource

@@ -11,7 +11,7 @@ import polars as pl
 
 from flywheel.curate.clean import clean
 from flywheel.records import derive, to_batch
-from flywheel.settings import Clean
+from flywheel.sections import Clean
 from flywheel_tests.filters.chats import arena_chats, oasst_chats
 
 COPIES = 6

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flywheel.records import Record, text_message, to_batch
-from flywheel.settings import Dedup
+from flywheel.sections import Dedup
 
 SIMILARITY = 0.8
 _VOCABULARY = 40_000

@@ -18,7 +18,7 @@ from flywheel.curate.scrub.patterns import email_recognizer, phone_recognizer, r
 from flywheel.curate.scrub.places import find_places
 from flywheel.curate.scrub.replace import Conversation, Detection
 from flywheel.records import Message, Part, Record, ToolCall, from_batch, text_message, to_batch
-from flywheel.settings import Scrub
+from flywheel.sections import Scrub
 from flywheel_tests.shared import DATA
 
 Interval = tuple[int, int]

@@ -13,7 +13,7 @@ import msgspec
 import zstandard
 
 from flywheel.records import Record, text_message
-from flywheel.settings import Logs
+from flywheel.sections import Logs
 from flywheel.sources.files import find_files
 from flywheel.sources.lines import Entry, decode, entries
 from flywheel.sources.read import Reading

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flywheel.curate.clean import clean
 from flywheel.curate.repair import _DECOMPOSED, _badness
 from flywheel.records import Candidate, Message, Part, Record, ToolCall, empty, from_batch, text_message, to_batch
-from flywheel.settings import Clean
+from flywheel.sections import Clean
 from flywheel.testing import awkward_records, chat
 from flywheel_tests.filters.chats import arena_chats, oasst_chats
 

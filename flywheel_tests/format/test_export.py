@@ -22,7 +22,7 @@ from flywheel.format.parquet import Parquet
 from flywheel.format.publish import latest, point_latest, staging
 from flywheel.format.tokens import Estimate
 from flywheel.records import SCHEMA, Record, from_batch, text_message, to_batch
-from flywheel.settings import Set
+from flywheel.sections import Set
 from flywheel_tests.format.real import function_calls, support_agents
 
 CHAT = Set(name="chat", format="openai_chat")

@@ -22,7 +22,7 @@ from flywheel.format.tokens import Estimate
 from flywheel.format.trl_kto import TrlKto
 from flywheel.format.trl_preference import TrlPreference
 from flywheel.records import Candidate, Feedback, Message, Part, Record, Source, ToolCall, text_message, to_batch
-from flywheel.settings import Set
+from flywheel.sections import Set
 from flywheel.sources.oasst import Oasst
 from flywheel.sources.preference import Preference
 from flywheel.testing import chat, check_format

@@ -7,7 +7,7 @@ import pytest
 from flywheel.errors import ConfigError
 from flywheel.mix.mixture import choose, mix
 from flywheel.records import Record, text_message, to_batch
-from flywheel.settings import Mix
+from flywheel.sections import Mix
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 

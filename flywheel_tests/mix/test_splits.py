@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flywheel.errors import ConfigError
 from flywheel.mix.splits import SPLITS, assign_splits
-from flywheel.settings import Splits
+from flywheel.sections import Splits
 
 HALF = Splits(validation=0.25, test=0.25)
 

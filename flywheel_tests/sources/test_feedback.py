@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from flywheel.records import Feedback
-from flywheel.settings import Logs
+from flywheel.sections import Logs
 from flywheel.sources.feedback import feedback_beside
 from flywheel.sources.files import find_files
 from flywheel.sources.langfuse import Langfuse

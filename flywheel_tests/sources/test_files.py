@@ -15,7 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from flywheel.errors import ConfigError
 from flywheel.plan import Plan
 from flywheel.project import Project
-from flywheel.settings import Logs
+from flywheel.sections import Logs
 from flywheel.sources.files import LOG_FILES, find_files, open_file
 from flywheel_tests.projects import call, call_id, make_all, write_project
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from flywheel.errors import Rejected
-from flywheel.settings import Logs
+from flywheel.sections import Logs
 from flywheel.sources.batches import Batches
 from flywheel.sources.files import find_files
 from flywheel.sources.read import Reading

@@ -18,7 +18,8 @@ import zstandard
 from flywheel.errors import ConfigError, FlywheelError
 from flywheel.plan import Plan
 from flywheel.project import Project
-from flywheel.settings import Sql, load_settings
+from flywheel.sections import Sql
+from flywheel.settings import load_settings
 from flywheel.sources import postgres
 from flywheel.sources.postgres import landing_glob, pending, pull
 from flywheel_tests.projects import call, call_id, make_all, write_project
@@ -186,7 +187,7 @@ def test_every_row_is_one_line_whatever_its_text(logs: psycopg.Connection, setti
 
 PULL_AND_DIE = """
 import os, signal, sys
-from flywheel.settings import Sql
+from flywheel.sections import Sql
 from flywheel.sources import postgres
 
 calls, after = 0, int(sys.argv[3])

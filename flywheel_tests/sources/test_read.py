@@ -18,7 +18,7 @@ from flywheel.errors import ConfigError, Rejected
 from flywheel.ledger import EXITS
 from flywheel.plugins import Source
 from flywheel.records import SCHEMA, Feedback, Record, Usage, text_message, to_batch
-from flywheel.settings import Logs
+from flywheel.sections import Logs
 from flywheel.sources.files import find_files
 from flywheel.sources.read import READS, REJECTED, Reading
 from flywheel_tests.projects import call, call_id
@@ -320,7 +320,7 @@ READ_WITHIN = """
 import resource, sys
 from pathlib import Path
 import polars, pyarrow, pyarrow.json, numpy
-from flywheel.settings import Logs
+from flywheel.sections import Logs
 from flywheel.sources.files import find_files
 from flywheel.sources.openai_chat import OpenAIChat
 from flywheel.sources.read import Reading

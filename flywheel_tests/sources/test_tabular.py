@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flywheel.errors import ConfigError
-from flywheel.settings import Columns, Logs, load_settings
+from flywheel.sections import Columns, Logs
+from flywheel.settings import load_settings
 from flywheel.sources.files import find_files
 from flywheel.sources.lines import BadEntry, Blank, Entry, entries
 from flywheel.sources.read import Reading

@@ -14,7 +14,7 @@ from flywheel.curate.dedup.words import Bools, Int64s, Segments, UInt64s, segmen
 from flywheel.schema import column
 
 if TYPE_CHECKING:
-    from flywheel.settings import Dedup
+    from flywheel.sections import Dedup
 
 SIGNATURES = pa.schema(
     [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from flywheel.settings import Scrub
+from flywheel.sections import Scrub
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -14,7 +14,7 @@ from flywheel.curate.scrub.canary_templates import TEMPLATES, Turn
 from flywheel.curate.scrub.canary_values import make_value
 from flywheel.curate.scrub.detect import PLACEHOLDER
 from flywheel.records import Message, Part, Record, ToolCall, from_batch, to_batch
-from flywheel.settings import Scrub
+from flywheel.sections import Scrub
 
 __all__ = ["EXACT", "OVERALL", "Canary", "CanaryFloor", "Planted", "below_floor", "canary_records", "measure_canaries"]
 

@@ -15,7 +15,7 @@ from flywheel.curate.scrub.secrets import find_secrets
 from flywheel.curate.scrub.spans import Span, resolve
 from flywheel.curate.scrub.windows import windows
 from flywheel.errors import ConfigError
-from flywheel.settings import Scrub
+from flywheel.sections import Scrub
 
 Detector = Callable[[str], list[Span]]
 

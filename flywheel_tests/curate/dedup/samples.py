@@ -8,7 +8,7 @@ import polars as pl
 
 from flywheel.curate.dedup.signatures import sign
 from flywheel.records import Message, Record, text_message, to_batch
-from flywheel.settings import Dedup
+from flywheel.sections import Dedup
 
 DAY = "2026-01-01"
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

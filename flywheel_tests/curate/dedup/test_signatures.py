@@ -6,7 +6,7 @@ import pytest
 
 from flywheel.curate.dedup.signatures import SIGNATURES, sign
 from flywheel.records import Message, Part, Record, ToolCall, empty, text_message, to_batch
-from flywheel.settings import Dedup
+from flywheel.sections import Dedup
 from flywheel.tables import Tables
 from flywheel_tests.curate.dedup.samples import chat, signed, words
 

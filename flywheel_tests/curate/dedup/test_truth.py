@@ -14,7 +14,7 @@ from flywheel.curate.dedup.duplicates import find_duplicates
 from flywheel.curate.dedup.matching import similar_pairs
 from flywheel.curate.dedup.minhash import band_hashes, lsh_bands
 from flywheel.curate.dedup.shingles import Sets, hash_tokens, shingle
-from flywheel.settings import Dedup
+from flywheel.sections import Dedup
 from flywheel_tests.curate.dedup.samples import chat, signed
 from flywheel_tests.shared import shared_data
 

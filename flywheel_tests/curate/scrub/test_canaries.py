@@ -1,7 +1,7 @@
 import polars as pl
 
 from flywheel.curate.scrub.canaries import EXACT, CanaryFloor, below_floor, canary_records, measure_canaries
-from flywheel.settings import Scrub
+from flywheel.sections import Scrub
 
 
 def measured(ner: str = "rules") -> pl.DataFrame:

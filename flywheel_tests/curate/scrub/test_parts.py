@@ -13,7 +13,7 @@ from flywheel.curate.scrub.numbers import is_iban, luhn
 from flywheel.curate.scrub.spans import CHECKSUM, CUE, NAME, PLACE, Span, resolve
 from flywheel.curate.scrub.windows import windows
 from flywheel.demo import DEMO
-from flywheel.settings import Scrub
+from flywheel.sections import Scrub
 from flywheel_tests.shared import shared_data
 
 

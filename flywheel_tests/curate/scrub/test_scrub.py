@@ -26,7 +26,7 @@ from flywheel.records import (
     text_message,
     to_batch,
 )
-from flywheel.settings import Scrub
+from flywheel.sections import Scrub
 from flywheel_tests.shared import shared_data
 
 KEY = b"test key"
