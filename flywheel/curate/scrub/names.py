@@ -5,15 +5,22 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from flywheel.curate.scrub.gazetteer import Gazetteer, gazetteer
-from flywheel.curate.scrub.letters import CAPITALISED, UPPER
+from flywheel.curate.scrub.name_layout import enumerated, lines, lower_case, speakers
+from flywheel.curate.scrub.name_words import (
+    Run,
+    Word,
+    begins_sentence,
+    is_code,
+    is_listed,
+    is_mixed,
+    is_plain,
+    is_shouted,
+    looks_foreign,
+    word_runs,
+)
 from flywheel.curate.scrub.spans import NAME, Span
 
-_WORD = re.compile(rf"[{UPPER}](?<![\w@#/\\.].)(?<!\w['’-].)[^\W\d_]{{0,30}}(?:['’\-][^\W\d_]{{1,30}}){{0,3}}(?!\w)")
-_CONTRACTION = re.compile(
-    r"['’](?:m|ve|ll|d|re|t)\Z|\A(?:[Ii]t|[Hh]e|[Ss]he|[Tt]hat|[Ww]hat|[Ww]ho|[Ll]et|[Tt]here|[Hh]ere)['’]s\Z"
-)
 _PARTICLES_BEFORE = re.compile(r"(?:\b(?:de|da|del|della|van|von|der|den|ter|la|le|bin|ibn|al|el|dos|das) )+\Z")
-_PARTICLE = re.compile(r" (?:(?:de|da|di|du|del|della|van|von|der|den|ter|la|le|bin|ibn|al|el|dos|das|af|zu|y) ){1,2}")
 _TITLE = (
     r"(?:Mrs?|Ms|Mx|Miss|Dr|Prof(?:essor)?|Doctor|Sir|Madam|Lady|Lord|Captain|Capt|Sgt|Sergeant|Judge|Senator|Rev|Herrn?|Frau|"
     r"Señora?|Sra?|Mme|Mlle|Monsieur|Madame|Signora?|Sig|Dhr|Mevr|Pan|Pani|Shri|Smt)"
@@ -57,18 +64,6 @@ _THING_BEFORE = re.compile(
 _THING_AFTER = re.compile(
     r"(?: [^\W\d_]{1,12}){0,2}[ -][A-Z]{0,2}\d{1,4}[A-Za-z]?(?![\w:/.-]*\d)(?! [A-Z][a-z]+ (?:St|Ave|Rd|Road|Lane|Street)\b)"
 )
-_CODE_AFTER = re.compile(r"[(\[=_`]|\.\w|::| ?(?:=|==|\(\)) ")
-_CODE_BEFORE = re.compile(r"[`$%<\\]\Z|\b(?:import|class|def|extends|instanceof) \Z")
-_LOWER_CUE = re.compile(
-    r"\b(?P<cue>(?i:my name is|maiden name is|name(?:'s| is|:)|calls? me|named|patient|contact|follow up with|speak (?:to|with)|"
-    r"mrs?\.?|ms\.?|dr\.?)) "
-    r"(?P<name>[^\W\d_A-Z]{2,20}(?: (?:[^\W\d_A-Z]\.? )?[^\W\d_A-Z]{2,20}){0,2})"
-)
-_FULL_STOP = re.compile(r"[.!?\n]\s*[\"'(*]*\Z|\A\s*\Z")
-_LIST = re.compile(rf"(?<!\w){CAPITALISED}(?:, {CAPITALISED}){{1,6}},? (?:and|&) {CAPITALISED}")
-_SPEAKER = re.compile(rf"(?m)^[ \t>*]{{0,4}}(?P<name>{CAPITALISED}(?: {CAPITALISED}){{0,2}}):(?=[ \n])")
-_LINE = re.compile(r"(?m)^[ \t]{0,4}(?P<name>[^\W\d_]{2,20}(?: [^\W\d_]\.?)?(?: [^\W\d_]{2,20}){1,2})[ \t]{0,2}(?=\n)")
-_CONTACT = re.compile(r"(?i)\b(?:phone|mobile|tel|e-?mail|apt|suite|fax)\b|\w@\w|(?<![\d.])\d{5}(?![\d.])")
 _LIVES = re.compile(
     r"(?:,? (?:who )?(?:lives|lived|was born|is from|grew up|spent (?:a|the|his|her|most)|passed away|got married|smiled|laughed|"
     r"nodded|sighed)\b)"
@@ -85,59 +80,19 @@ _COMMANDS = re.compile(r" (?:the|an?|all|it|your|this|these|that|each|every|any|
 _MAXIMUM_WORDS = 5
 
 
-class Word(NamedTuple):
-    """A capitalised word without its possessive, and whether it goes on in the same name after the word before it."""
-
-    start: int
-    end: int
-    text: str
-    lower: str
-
-
-Run = list[Word]
-
-
 def find_names(text: str) -> list[Span]:
     """Names of people in a normalised text, as PERSON spans. Time is linear in the text's length."""
     lists = gazetteer()
-    runs = list(_runs(text))
+    runs = list(word_runs(text))
     things = _things(text, runs, lists)
     found = [span for run in runs for span in _names_in_run(text, run, lists, things)]
-    found += _enumerated(text, lists)
+    found += enumerated(text, lists)
     if ":" in text:
-        found += _speakers(text, lists)
+        found += speakers(text, lists)
     if "\n" in text:
-        found += _lines(text, lists)
-    found += _lower_case(text, lists)
+        found += lines(text, lists)
+    found += lower_case(text, lists)
     return [Span(start, end, "PERSON", NAME) for start, end in found]
-
-
-def _runs(text: str) -> Iterator[Run]:
-    """Capitalised words that stand side by side, at most a particle or an initial's full stop between them."""
-    run: Run = []
-    for match in _WORD.finditer(text):
-        word = match[0]
-        if "'" in word or "’" in word:
-            if _CONTRACTION.search(word):
-                continue
-            if word.endswith(("'s", "’s")):
-                word = word[:-2]
-        if run and not _joined(text, run[-1], match.start()):
-            yield run
-            run = []
-        run.append(Word(match.start(), match.start() + len(word), word, word.lower()))
-    if run:
-        yield run
-
-
-def _joined(text: str, last: Word, start: int) -> bool:
-    gap = start - last.end
-    if gap > 16:
-        return False
-    between = text[last.end : start]
-    if gap < 3:
-        return between in (" ", "  ") or (between in (". ", ".") and last.end - last.start <= 2)
-    return _PARTICLE.fullmatch(between) is not None
 
 
 def _things(text: str, runs: list[Run], lists: Gazetteer) -> set[str]:
@@ -173,9 +128,9 @@ def _name_length(text: str, run: Run, at: int, lists: Gazetteer, things: set[str
             return _following(run, at, lists, certain=True)
         if _STRONG.search(before):
             return _following(run, at, lists, certain=False)
-    if word.lower in lists.given and at + 1 < len(run) and _in(lists.last, run[at + 1]):
+    if word.lower in lists.given and at + 1 < len(run) and is_listed(lists.last, run[at + 1]):
         return _full_name(text, run, at, lists, things, before)
-    if word.lower in lists.never or word.lower in lists.institutions or _is_code(text, word):
+    if word.lower in lists.never or word.lower in lists.institutions or is_code(text, word):
         return 0
     if word.lower in lists.common and word.lower not in lists.first:
         return 0
@@ -194,7 +149,7 @@ def _following(run: Run, at: int, lists: Gazetteer, *, certain: bool) -> int:
         if length == 0 and word.lower in lists.never and _is_month(run, at, lists):
             length = 1
             continue
-        barred = word.lower in lists.never or word.lower in lists.institutions or ordinary or _is_mixed(word)
+        barred = word.lower in lists.never or word.lower in lists.institutions or ordinary or is_mixed(word)
         surname = certain and length > 0 and word.lower in lists.brands
         if barred and not initial and not surname:
             break
@@ -204,7 +159,7 @@ def _following(run: Run, at: int, lists: Gazetteer, *, certain: bool) -> int:
 
 def _is_month(run: Run, at: int, lists: Gazetteer) -> bool:
     """`Jan Jílek`, `April Jones`: a first name that is a word of the calendar too, with a surname after it."""
-    return run[at].lower in lists.first and at + 1 < len(run) and _is_plain(run[at + 1].lower, lists)
+    return run[at].lower in lists.first and at + 1 < len(run) and is_plain(run[at + 1].lower, lists)
 
 
 def _full_name(text: str, run: Run, at: int, lists: Gazetteer, things: set[str], before: str) -> int:
@@ -215,7 +170,7 @@ def _full_name(text: str, run: Run, at: int, lists: Gazetteer, things: set[str],
     if end >= len(run) or len(word.lower) < 2:
         return 0
     following = run[end]
-    if following.lower in lists.never and not (_in(lists.first, word) and following.lower in lists.brands):
+    if following.lower in lists.never and not (is_listed(lists.first, word) and following.lower in lists.brands):
         return 0
     if len(following.lower) < 2 or " ".join(w.lower for w in run[at : end + 1]) in lists.places:
         return 0
@@ -223,7 +178,7 @@ def _full_name(text: str, run: Run, at: int, lists: Gazetteer, things: set[str],
     if not (_is_sure_pair(pair) if word.lower in things or _THING_BEFORE.search(before) else _is_pair(pair)):
         return 0
     end += 1
-    while end < len(run) and end - at < _MAXIMUM_WORDS and _in(lists.last, run[end]) and _may_continue(run[end], lists):
+    while end < len(run) and end - at < _MAXIMUM_WORDS and is_listed(lists.last, run[end]) and _may_continue(run[end], lists):
         end += 1
     if end < len(run) and run[end].lower in lists.institutions:
         return 0
@@ -251,7 +206,7 @@ class Pair(NamedTuple):
     @property
     def is_listed(self) -> bool:
         """First name, then last name, no ordinary word among them."""
-        listed = _in(self.lists.first, self.word) and _in(self.lists.last, self.following)
+        listed = is_listed(self.lists.first, self.word) and is_listed(self.lists.last, self.following)
         return listed and self.word.lower not in self.lists.common
 
     @property
@@ -272,27 +227,27 @@ def _is_sure_pair(pair: Pair) -> bool:
 def _is_pair(pair: Pair) -> bool:
     """Whether the words are a person's first and last name, in either order."""
     word, following, lists = pair.word, pair.following, pair.lists
-    if _is_mixed(word) or _is_mixed(following) or _is_shouted(word) or _is_shouted(following):
+    if is_mixed(word) or is_mixed(following) or is_shouted(word) or is_shouted(following):
         return _is_shouted_pair(pair)
-    first = _in(lists.first, word)
+    first = is_listed(lists.first, word)
     if word.lower in lists.common:
-        return first and _in(lists.last, following) and not pair.is_odd
+        return first and is_listed(lists.last, following) and not pair.is_odd
     if first and pair.has_initial:
         return True
-    if first or (_in(lists.last, word) and _in(lists.first, following)):
+    if first or (is_listed(lists.last, word) and is_listed(lists.first, following)):
         return _is_first_and_other(pair)
     return not pair.is_odd and _is_unlisted_pair(pair)
 
 
 def _is_shouted_pair(pair: Pair) -> bool:
     """`Jean DUPONT`, `ANNA BECKER`: both listed, or every acronym (`IBAN SE`) would be somebody."""
-    shouted = _is_shouted(pair.following) and not _is_mixed(pair.word) and len(pair.following.lower) > 2
-    return shouted and pair.is_listed and not (pair.is_odd and _is_shouted(pair.word))
+    shouted = is_shouted(pair.following) and not is_mixed(pair.word) and len(pair.following.lower) > 2
+    return shouted and pair.is_listed and not (pair.is_odd and is_shouted(pair.word))
 
 
 def _is_first_and_other(pair: Pair) -> bool:
     word, lists = pair.word.lower, pair.lists
-    last = _in(lists.last, pair.following)
+    last = is_listed(lists.last, pair.following)
     if word not in lists.places or word in lists.familiar:
         return last or not pair.is_odd or _ends_plainly(pair)
     return not pair.is_odd and (last or pair.following.lower not in lists.places or word not in lists.cities)
@@ -302,15 +257,15 @@ def _is_unlisted_pair(pair: Pair) -> bool:
     """A first word that is on no list of names: the second is, or a cue or the letters tell."""
     text, word, following, lists = pair.text, pair.word, pair.following, pair.lists
     abroad, away = word.lower in lists.places, following.lower in lists.places
-    last = _in(lists.last, following)
-    if pair.has_initial or ((last or _in(lists.first, following)) and not abroad and not away):
+    last = is_listed(lists.last, following)
+    if pair.has_initial or ((last or is_listed(lists.first, following)) and not abroad and not away):
         return True
     if last and not abroad and following.lower not in lists.cities and not _PLACED.search(pair.before):
         return not begins_sentence(text, word.start) or _ACTS.match(text, following.end) is not None
     if pair.end > pair.at + 1 or (abroad and away):
         return False
-    possessive = text.startswith(("'s ", "’s "), following.end) and pair.end == len(pair.run) - 1 and _is_plain(word.lower, lists)
-    tells = possessive or _looks_foreign(word, following)
+    possessive = text.startswith(("'s ", "’s "), following.end) and pair.end == len(pair.run) - 1 and is_plain(word.lower, lists)
+    tells = possessive or looks_foreign(word, following)
     told = _OF_PERSON.search(pair.before) or _OF_PERSON_AFTER.match(text, following.end)
     return told is not None or (tells and not abroad and not away)
 
@@ -321,22 +276,14 @@ def _ends_plainly(pair: Pair) -> bool:
     return alone and pair.before[-2:-1].islower() and not _THING_AFTER.match(pair.text, pair.word.end)
 
 
-_FOREIGN = frozenset("łśźżčřšěůđćőűğşıþðęąńťďľĺŕāēīūļņķģėįų")
-
-
-def _looks_foreign(word: Word, following: Word) -> bool:
-    """Letters that words of Western Europe do not have, in two words that neither list knows."""
-    return not _FOREIGN.isdisjoint(word.lower + following.lower)
-
-
 def _stands_alone(text: str, run: Run, at: int, lists: Gazetteer, things: set[str], before: str) -> bool:
     """A first name by itself: listed, no ordinary word, no place, no part of a longer title."""
     word = run[at]
-    if len(word.lower) < 3 or word.text.isupper() or _is_mixed(word) or word.lower in lists.common:
+    if len(word.lower) < 3 or word.text.isupper() or is_mixed(word) or word.lower in lists.common:
         return False
     if len(run) == 1 and (_VOCATIVE.match(text, word.end) or (word.lower not in lists.places and _does(text, word, before))):
         return True
-    if not _in(lists.first, word) or word.lower in things or _is_inside_title(text, run, at, lists):
+    if not is_listed(lists.first, word) or word.lower in things or _is_inside_title(text, run, at, lists):
         return False
     if _COMMANDS.match(text, word.end) and begins_sentence(text, word.start):
         return False
@@ -372,100 +319,5 @@ def _follows_greeting(text: str, last: Word, word: Word, lists: Gazetteer) -> bo
     return ordinary and begins_sentence(text, last.start) and f"{last.lower} {word.lower}" not in lists.places
 
 
-def _is_code(text: str, word: Word) -> bool:
-    return (
-        _CODE_AFTER.match(text, word.end) is not None
-        or _CODE_BEFORE.search(text[max(0, word.start - 12) : word.start]) is not None
-    )
-
-
-def _is_shouted(word: Word) -> bool:
-    return len(word.text) > 1 and word.text.isupper()
-
-
-_PREFIX = re.compile(r"(?:Mc|Mac|De|Di|Du|Da|La|Le|Van|Von|Fitz|O['’]|D['’]|St)(?=[A-Z])")
-
-
-def _is_mixed(word: Word) -> bool:
-    """`DataFrame`, `iPhone`, `OpenAI`: capitals within, which names have only after a prefix, a hyphen or an apostrophe."""
-    tail = word.text[1:]
-    if tail.islower() or not tail or word.text.isupper():
-        return False
-    return any(part[1:] != part[1:].lower() for part in re.split(r"[-'’]", _PREFIX.sub("", word.text)))
-
-
 def _may_continue(word: Word, lists: Gazetteer) -> bool:
     return word.lower not in lists.never and word.lower not in lists.institutions
-
-
-def _in(names: frozenset[str], word: Word) -> bool:
-    return word.lower in names or ("-" in word.lower and any(part in names for part in word.lower.split("-") if len(part) > 2))
-
-
-def _is_plain(word: str, lists: Gazetteer) -> bool:
-    return word not in lists.never and word not in lists.institutions and word not in lists.common
-
-
-def _enumerated(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
-    """`Kónya, Becker and Vasquez`: a list of capitalised words of which half are listed names and none is an ordinary word."""
-    if ", " not in text or (" and " not in text and " & " not in text):
-        return
-    for match in _LIST.finditer(text):
-        words = [(m.start(), m.end(), m[0].lower()) for m in _WORD.finditer(text, match.start(), match.end())]
-        words = [word for word in words if word[2] != "and"]
-        likely = sum((word in lists.last or word in lists.first) and word not in lists.cities for _, _, word in words)
-        people = any(word not in lists.places for _, _, word in words) or all(_is_surname(word, lists) for _, _, word in words)
-        if people and likely * 2 >= len(words) and all(_is_listable(word, lists) for _, _, word in words):
-            yield from ((start, end) for start, end, _ in words)
-
-
-def _is_surname(word: str, lists: Gazetteer) -> bool:
-    return word in lists.last and word not in lists.cities
-
-
-def _is_listable(word: str, lists: Gazetteer) -> bool:
-    return word not in lists.never and word not in lists.institutions and (word not in lists.common or word in lists.last)
-
-
-def _speakers(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
-    """`Nicole: Remember me?` under `Ubul: What a wife.`: who speaks in a dialogue of two or more, when one is a listed name."""
-    labels = [(m.start("name"), m.end("name"), m["name"].lower().split(" ")) for m in _SPEAKER.finditer(text)]
-    people = [label for label in labels if all(_is_plain(word, lists) for word in label[2])]
-    if len(labels) < 2 or 2 * len(people) < len(labels):
-        return
-    if any(words[0] in lists.first and words[0] not in lists.cities for _, _, words in people):
-        yield from ((start, end) for start, end, _ in people)
-
-
-def _lines(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
-    """A line that is nothing but a name, as in signatures and address blocks, in either case."""
-    for match in _LINE.finditer(text):
-        words = [word for word in match["name"].lower().split(" ") if len(word.rstrip(".")) > 1]
-        if not all(_is_plain(word, lists) for word in words):
-            continue
-        capital = match["name"].istitle() and " ".join(words) not in lists.places
-        if words[0] in lists.first:
-            accepted = words[-1] in lists.last or (capital and words[-1] not in lists.places)
-        else:
-            accepted = capital and _CONTACT.search(text, match.end(), match.end() + 250) is not None
-        if accepted:
-            yield match.span("name")
-
-
-def _lower_case(text: str, lists: Gazetteer) -> Iterator[tuple[int, int]]:
-    for match in _LOWER_CUE.finditer(text):
-        end = start = match.start("name")
-        own = match["cue"].lower() in ("my name is", "maiden name is", "call me", "calls me")
-        for word in match["name"].split(" "):
-            initial = len(word.rstrip(".")) == 1 and end > start
-            listed = word in lists.first or initial or (end > start and len(word) > 3) or (own and len(word) > 3)
-            if not listed or not (initial or _is_plain(word, lists)) or (word in lists.places and word not in lists.first):
-                break
-            end += len(word) + (end > start)
-        if end > start:
-            yield start, end
-
-
-def begins_sentence(text: str, position: int) -> bool:
-    """Whether a capital at this position says nothing, because a sentence begins there."""
-    return _FULL_STOP.search(text[max(0, position - 6) : position]) is not None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flywheel.curate.scrub.detect import PLACEHOLDER
 from flywheel.curate.scrub.gazetteer import gazetteer
-from flywheel.curate.scrub.names import begins_sentence
+from flywheel.curate.scrub.name_words import begins_sentence
 from flywheel.curate.scrub.spans import REPEAT, Span
 
 _WORD = re.compile(r"[^\W_]+")
