@@ -206,12 +206,16 @@ class Synthesis(Plugged, frozen=True, kw_only=True):
 
 
 class Mix(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[mix]]`. `take` gives, for `curated` and each `synthetic/NAME`, the share of its rows to take."""
+    """One `[[mix]]`. `take` gives, for `curated` and each `synthetic/NAME`, the share of its rows to take.
+
+    `max_rows` bounds each split, `max_rows_per_user` what one user (keyed HMAC of the log's user id) contributes to all.
+    """
 
     name: Name
     take: dict[str, Share] = msgspec.field(default_factory=lambda: {"curated": 1.0})
     seed: int = 0
     max_rows: int | None = None
+    max_rows_per_user: Annotated[int, Meta(ge=1)] | None = None
 
 
 class Set(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -44,9 +44,6 @@ LABELS = pa.schema(
 )
 
 
-_KEYS = empty().select("id", "created_at", "split")
-
-
 def splits(project: Project, _: str, fingerprint: int) -> Made:
     """Assign every family of records to a split."""
     from flywheel.mix.splits import SPLITS, assign_splits
@@ -129,13 +126,11 @@ def source_rows(
 
 def mixture(project: Project, name: str, fingerprint: int) -> Made:
     """Draw one mixture from its sources; rows that repeat another as duplicates are known now stay out."""
-    from flywheel.mix.mixture import choose
+    from flywheel.mix.mixture import KEYS, choose
 
+    no_keys = empty().select(KEYS)
     settings = next(mix for mix in project.settings.mix if mix.name == name)
-    keys = {
-        source: pl.concat([_KEYS, *(batch for batch, _ in source_rows(project, source, _KEYS.columns))])
-        for source in settings.take
-    }
+    keys = {source: pl.concat([no_keys, *(batch for batch, _ in source_rows(project, source, KEYS))]) for source in settings.take}
     chosen = choose(keys, settings=settings)
     taken = {source: chosen.kept.filter(pl.col("source") == source).select("id") for source in keys}
 

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from flywheel.errors import ConfigError
-from flywheel.mix.mixture import choose, mix
+from flywheel.mix.mixture import KEYS, choose, mix
 from flywheel.records import Record, text_message, to_batch
 from flywheel.sections import Mix
 
@@ -78,6 +78,53 @@ def test_a_bound_keeps_the_proportions_that_the_shares_ask_for() -> None:
     assert 0.74 < made.report.filter(source="curated")["taken"].sum() / 500 < 0.86
 
 
+def of_users(*users: str | None, prefix: str = "c", each: int = 12) -> pl.DataFrame:
+    """`each` rows of every user, whose order in time is not that of their users."""
+    splits = [("train", "validation", "test")[n % 3] for n in range(each * len(users))]
+    whole = records(prefix, each * len(users), splits)
+    return whole.with_columns(user=pl.Series([users[n % len(users)] for n in range(whole.height)], dtype=pl.String))
+
+
+def test_nobody_contributes_more_rows_than_the_cap_over_all_sources_and_splits() -> None:
+    given = {"curated": of_users("ann", "bob"), "synthetic/x": of_users("ann", "eve", prefix="s")}
+    take = {"curated": 1.0, "synthetic/x": 1.0}
+
+    made = mix(given, settings=Mix(name="m", take=take, max_rows_per_user=5))
+
+    assert dict(made.kept["user"].value_counts().iter_rows()) == {"ann": 5, "bob": 5, "eve": 5}
+    assert made.exits["reason"].unique().to_list() == ["user_cap"]
+    assert made.kept.height + made.exits.height == 48
+
+
+def test_rows_without_a_user_are_not_one_user() -> None:
+    made = mix({"curated": of_users("ann", None)}, settings=Mix(name="m", max_rows_per_user=3))
+
+    assert dict(made.kept["user"].value_counts().iter_rows()) == {"ann": 3, None: 12}
+
+
+def test_a_larger_cap_only_adds_rows_and_the_choice_depends_on_no_order() -> None:
+    given = of_users("ann", "bob", "eve", each=20)
+
+    few = mix({"curated": given}, settings=Mix(name="m", max_rows_per_user=4)).kept
+    more = mix({"curated": given}, settings=Mix(name="m", max_rows_per_user=9)).kept
+    shuffled = mix({"curated": given.sample(fraction=1, shuffle=True, seed=1)}, settings=Mix(name="m", max_rows_per_user=4)).kept
+
+    assert set(few["id"]) < set(more["id"])
+    assert shuffled["id"].to_list() == few["id"].to_list()
+
+
+def test_a_row_that_was_not_drawn_takes_nobodys_place_and_the_cap_comes_before_the_bound() -> None:
+    given = {"curated": of_users("ann", "bob", each=40)}
+
+    drawn = mix(given, settings=Mix(name="m", take={"curated": 0.5}, max_rows_per_user=6))
+    bounded = mix(given, settings=Mix(name="m", max_rows=3, max_rows_per_user=6))
+
+    assert dict(drawn.kept["user"].value_counts().iter_rows()) == {"ann": 6, "bob": 6}
+    assert set(drawn.exits["reason"]) == {"user_cap", "not_sampled"}
+    assert bounded.kept["split"].value_counts()["count"].to_list() == [3, 3, 3]
+    assert dict(bounded.exits["reason"].value_counts().iter_rows()) == {"user_cap": 68, "not_sampled": 3}
+
+
 def test_an_id_that_two_sources_share_is_taken_once_and_counted() -> None:
     given = {"curated": records("c", 5), "synthetic/x": records("c", 5)}
 
@@ -93,7 +140,7 @@ def test_keys_alone_give_the_same_choice() -> None:
     wanted = Mix(name="m", take={"curated": 0.4}, max_rows=30)
 
     made = mix(given, settings=wanted)
-    chosen = choose({"curated": given["curated"].select("id", "created_at", "split")}, settings=wanted)
+    chosen = choose({"curated": given["curated"].select(KEYS)}, settings=wanted)
 
     assert chosen.kept["id"].to_list() == made.kept["id"].to_list()
     assert chosen.exits.equals(made.exits)
