@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from flywheel.curate.scrub import scrub
 from flywheel.curate.scrub.canaries import canary_records, measure_canaries
 from flywheel.curate.scrub.detect import Detectors, choose_detectors
-from flywheel.curate.scrub.patterns import email_recognizer, phone_recognizer, recognizers
+from flywheel.curate.scrub.gates import our_recognizers
+from flywheel.curate.scrub.patterns import email_recognizer, phone_recognizer
 from flywheel.curate.scrub.places import find_places
 from flywheel.curate.scrub.replace import Conversation, Detection
 from flywheel.records import Message, Part, Record, ToolCall, from_batch, text_message, to_batch
@@ -206,7 +207,7 @@ def plain_presidio() -> Callable[[str], object]:
     blank = SpacyNlpEngine()
     setattr(blank, "nlp", {"en": spacy.blank("en")})  # noqa: B010
 
-    registry = RecognizerRegistry(recognizers=[gated.recognizer for gated in recognizers()])
+    registry = RecognizerRegistry(recognizers=[gated.recognizer for gated in our_recognizers()])
     registry.add_recognizer(email_recognizer())
     registry.add_recognizer(phone_recognizer(Scrub().regions))
     registry.add_recognizer(predefined_card())

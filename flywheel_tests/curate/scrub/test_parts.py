@@ -107,8 +107,8 @@ def test_gates_lose_nothing_that_the_recognizers_behind_them_find(monkeypatch: p
     texts += ["codice fiscale RSSMRA85T10A562S", "my driver license is A1234567, passport 123456789, postcode SW1A 1AA"]
     gated = [patterns.find_patterns(text, Scrub().regions) for text in texts]
 
-    everything = tuple(e._replace(gate=re.compile(""), digits=0, needs_words=False) for e in patterns.recognizers())
-    monkeypatch.setattr(patterns, "recognizers", lambda: everything)
+    everything = tuple(e._replace(gate=re.compile(""), digits=0, needs_words=False) for e in patterns.our_recognizers())
+    monkeypatch.setattr(patterns, "our_recognizers", lambda: everything)
 
     assert [patterns.find_patterns(text, Scrub().regions) for text in texts] == gated
     assert sum(map(len, gated)) > 100
