@@ -3,8 +3,9 @@
 import hashlib
 import hmac
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from flywheel.curate.scrub.detect import Detectors, detect
@@ -12,7 +13,7 @@ from flywheel.curate.scrub.fields import entity_of, find_fields, whole_value
 from flywheel.curate.scrub.json_text import edit_json, is_json
 from flywheel.curate.scrub.normalise import normalise
 from flywheel.curate.scrub.numbers import luhn
-from flywheel.curate.scrub.spans import CHECKSUM, Span, resolve
+from flywheel.curate.scrub.spans import CHECKSUM, NAME, Span, resolve
 from flywheel.curate.scrub.values import Values
 
 Row = dict[str, Any]
@@ -120,7 +121,8 @@ class Conversation:
             Span(*normal.original(span.start, span.end), span.entity, span.strength) for span in self.values.repeats(normal.text)
         ]
         keeps = self.detection.detectors.keeps
-        return resolve(text, [*found, *(s for s in repeated if keeps(s.entity, text[s.start : s.end]))]) if repeated else found
+        kept = [span for span in repeated if keeps(span.entity, text[span.start : span.end])]
+        return resolve(text, [*found, *_whole_names(kept, found)]) if kept else found
 
     def _mask(self, text: str, key: str | None) -> tuple[str, Counter[str]]:
         spans = self.spans(text, key)
@@ -128,10 +130,22 @@ class Conversation:
             return text, Counter()
         pieces, position = [], 0
         for span in spans:
-            placeholder = self.values.placeholder(normalise(text[span.start : span.end]).text, span.entity)
+            identity = self.values.identify(normalise(text[span.start : span.end]).text, span.entity)
+            placeholder = self.values.placeholder(identity)
             pieces += [text[position : span.start], placeholder]
             position = span.end
         return "".join([*pieces, text[position:]]), Counter(span.entity for span in spans)
+
+
+def _whole_names(repeated: list[Span], found: list[Span]) -> Iterator[Span]:
+    """The repeats, those of names stronger than the shorter names that were found inside them (`Jane` of `Jane%20Doe`)."""
+    names = [(span.start, span.end) for span in found if span.entity == "PERSON"]
+    for span in repeated:
+        first = bisect_left(names, span.start, key=lambda name: name[1] - 1)
+        last = bisect_left(names, span.end, key=lambda name: name[0])
+        inside = names[first:last]
+        whole = inside and span.start <= inside[0][0] and inside[-1][1] <= span.end
+        yield span._replace(strength=NAME + 1) if whole and span.entity == "PERSON" else span
 
 
 def scrub_row(row: Row, detection: Detection, *, key: bytes, budget: int) -> Scrubbed:

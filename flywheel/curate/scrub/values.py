@@ -1,59 +1,52 @@
 """The personal values of one conversation: who is who, which placeholder each has, and where else each is repeated."""
 
-import calendar
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from flywheel.curate.scrub.detect import PLACEHOLDER
-from flywheel.curate.scrub.gazetteer import gazetteer
 from flywheel.curate.scrub.name_words import begins_sentence
-from flywheel.curate.scrub.spans import REPEAT, Span
+from flywheel.curate.scrub.spans import LIBRARY, REPEAT, Span
+from flywheel.curate.scrub.spellings import DIGITS, WORD, Known, canonical, is_part_of_name, spellings, stem
 
-_WORD = re.compile(r"[^\W_]+")
 _LONGEST_GAP = 3
-_DIGITS = {"PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "US_ITIN"}
-_NEVER_REPEATED = {"AGE"}
-_ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})\Z")
-_MONTHS = [name.lower() for name in calendar.month_name[1:]]
-_SHORT_MONTHS = [name[:3] for name in _MONTHS]
-_SHARED_MAILBOXES = {
-    "info",
-    "support",
-    "admin",
-    "contact",
-    "sales",
-    "help",
-    "hello",
-    "office",
-    "noreply",
-    "service",
-    "team",
-    "mail",
-}
+_SHORTEST_PHONE = 7
+_STEM = 3
+_MOST_LINKED = 2000
+_ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
+_CAMEL = re.compile(r"[a-z][A-Z]")
+_HUMP = re.compile(r"[A-Z]?[a-zß-ÿ]+|[A-Z]+(?![a-z])|\d+")
+_JOINTS = ("_", "-", ".")
+
+Words = list[tuple[int, int, str]]
+"""Start, end and text of each word."""
 
 
-class Known(NamedTuple):
-    """A value as its words; `capital` asks for capitals as in a name, because the words are ordinary ones too."""
+class Identity(NamedTuple):
+    """Whose or which value a place holds: its entity, and the canonical spelling that all its spellings share."""
 
-    words: tuple[str, ...]
+    entity: str
     value: str
-    capital: bool
 
 
 class Values:
-    """The values found in one conversation. Add them all, `link` once, then ask for repeats and placeholders."""
+    """The values found in one conversation. Add them all, `link` once, then ask for repeats, identities and placeholders."""
 
     def __init__(self) -> None:
         self._entity: dict[str, tuple[int, str]] = {}
         self._spellings: dict[str, set[tuple[str, ...]]] = {}
         self._alias: dict[str, str] = {}
         self._index: dict[str, list[Known]] = {}
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._stems: set[str] = set()
+        self._numbers: dict[Identity, int] = {}
         self._last: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._entity)
+
+    def __iter__(self) -> Iterator[Identity]:
+        """Every value that was added, in the order of the conversation."""
+        return (Identity(entity, value) for value, (_, entity) in self._entity.items())
 
     def reserve(self, text: str) -> None:
         """Do not reuse the numbers of placeholders that are already in the text."""
@@ -61,122 +54,123 @@ class Values:
             self._last[name] = max(self._last.get(name, 0), int(number))
 
     def add(self, text: str, entity: str, strength: int) -> None:
-        """Note a found value; the strongest evidence decides what it is."""
+        """Note a found value; the strongest evidence decides what it is, but a login that is a person's name is the person."""
         value = canonical(text, entity)
         known = self._entity.get(value)
-        if value and (known is None or strength > known[0]):
+        if known is not None and {known[1], entity} == {"PERSON", "USER_ID"}:
+            self._entity[value] = (max(known[0], strength), "PERSON")
+        elif value and (known is None or strength > known[0]):
             self._entity[value] = (strength, entity)
-        if value and (entity in _DIGITS or entity == "DATE_OF_BIRTH"):
-            self._spellings.setdefault(value, set()).add(tuple(match[0].lower() for match in _WORD.finditer(text)))
+        if value and (entity in DIGITS or entity in ("DATE_OF_BIRTH", "STREET_ADDRESS")):
+            self._spellings.setdefault(value, set()).add(tuple(match[0].lower() for match in WORD.finditer(text)))
 
     def link(self) -> None:
         """Work out who is who (a part of one full name is that person) and index what to look for."""
-        people = [value for value, (_, entity) in self._entity.items() if entity == "PERSON"]
-        for short in people:
-            words = set(short.split(" "))
-            full = next((p for p in people if len(p.split(" ")) > len(words) and words <= set(p.split(" "))), None)
-            if full is not None:
-                self._alias[short] = full
+        self._link("PERSON", is_part_of_name)
+        self._link("PHONE_NUMBER", lambda short, full: len(short) >= _SHORTEST_PHONE and full.endswith(short.lstrip("0")))
+        self._link("STREET_ADDRESS", lambda short, full: short.count(" ") >= 2 and full.startswith(f"{short} "))
         for value, (_, entity) in list(self._entity.items()):
             spelled = (Known(words, value, False) for words in sorted(self._spellings.get(value, ())) if len(words) > 1)
-            for known in (*_variants(value, entity), *spelled):
+            for known in (*spellings(value, entity), *spelled):
                 self._index.setdefault(known.words[0], []).append(known)
+                if entity == "PERSON" and len(known.words) == 1:
+                    self._stems.add(known.words[0][:_STEM])
+
+    def _link(self, entity: str, is_part: Callable[[str, str], bool]) -> None:
+        """Each value that is a part of another becomes its alias; of the same length, the later one of the earlier one."""
+        values = [value for value, (_, kind) in self._entity.items() if kind == entity]
+        for at, short in enumerate(values if len(values) <= _MOST_LINKED else ()):
+            longer = (v for i, v in enumerate(values) if (len(v), at) > (len(short), i))
+            full = next((v for v in longer if is_part(short, v)), None)
+            if full is not None:
+                self._alias[short] = full
 
     def repeats(self, text: str) -> Iterator[Span]:
         """Places where a known value, a part of a known name or another spelling of a known date or number stands."""
         if not self._index:
             return
-        words = [(match.start(), match.end(), match[0]) for match in _WORD.finditer(text)]
-        for at, (start, _, word) in enumerate(words):
-            for known in self._index.get(word.lower(), ()):
-                end = _match_end(text, words, at, known)
-                if end is not None:
-                    yield Span(start, end, self._entity_of(known.value), REPEAT)
+        plain = _ESCAPED.sub("   ", text) if "%" in text else text
+        words: Words = [(match.start(), match.end(), match[0]) for match in WORD.finditer(plain)]
+        for at, (start, _, _) in enumerate(words):
+            for end, known in self._matches(plain, words, at):
+                entity = self._entity[known.value][1]
+                yield Span(start, end, entity, LIBRARY if entity == "DATE_OF_BIRTH" else REPEAT)
+        if _CAMEL.search(text):
+            humps: Words = [(match.start(), match.end(), match[0]) for match in _HUMP.finditer(plain)]
+            for at, (start, _, _) in enumerate(humps):
+                for end, known in self._matches(plain, humps, at):
+                    if len(known.words) > 1 and self._is_person(known):
+                        yield Span(start, end, "PERSON", REPEAT)
 
-    def placeholder(self, text: str, entity: str) -> str:
-        """`<PERSON_1>`: the same for every spelling of a value, numbered by first use."""
+    def identify(self, text: str, entity: str) -> Identity:
+        """The value that a span of this text and entity holds."""
         value = canonical(text, entity)
         if value not in self._entity and value:
-            value = next((k.value for k in self._index.get(value.split(" ")[0], ()) if " ".join(k.words) == value), value)
+            value = self._spelled(text) or value
         entity = self._entity[value][1] if value in self._entity else entity
-        value = self._alias.get(value, value)
-        number = self._numbers.get((entity, value))
+        while value in self._alias:
+            value = self._alias[value]
+        return Identity(entity, value)
+
+    def placeholder(self, identity: Identity) -> str:
+        """`<PERSON_1>`: the same for every spelling of a value, numbered by first use."""
+        number = self._numbers.get(identity)
         if number is None:
-            number = self._numbers[entity, value] = self._last[entity] = self._last.get(entity, 0) + 1
-        return f"<{entity}_{number}>"
+            number = self._last[identity.entity] = self._last.get(identity.entity, 0) + 1
+            self._numbers[identity] = number
+        return f"<{identity.entity}_{number}>"
 
-    def _entity_of(self, value: str) -> str:
-        return self._entity[value][1]
+    def _spelled(self, text: str) -> str | None:
+        """The known value of which the whole text is another spelling."""
+        plain = _ESCAPED.sub("   ", text)
+        for pattern in (WORD, _HUMP):
+            words: Words = [(match.start(), match.end(), match[0]) for match in pattern.finditer(plain)]
+            for end, known in self._matches(plain, words, 0, alone=True) if words else ():
+                if end == words[-1][1]:
+                    return known.value
+        return None
 
+    def _matches(self, text: str, words: Words, at: int, *, alone: bool = False) -> Iterator[tuple[int, Known]]:
+        """Ends of the known values that begin at a word; `alone` says that the text is a span, which needs no evidence."""
+        word = words[at][2].lower()
+        for known in self._index.get(word, ()):
+            end = _match_end(text, words, at, known, alone)
+            if end is not None:
+                yield end, known
+        for base in stem(word) if word[:_STEM] in self._stems else ():
+            for known in self._index.get(base, ()):
+                if len(known.words) == 1 and self._is_person(known) and (alone or _is_capital_enough(text, words, at, known)):
+                    yield words[at][1], known
 
-def canonical(text: str, entity: str) -> str:
-    """What two spellings of a value share: its words in lower case, or its digits and letters alone for numbers."""
-    words = [match[0].lower() for match in _WORD.finditer(text)]
-    if entity == "DATE_OF_BIRTH":
-        words = _year_first(words)
-    return "".join(words) if entity in _DIGITS else " ".join(words)
-
-
-def _year_first(words: list[str]) -> list[str]:
-    """`april 5 1990` as `1990 04 05`; a date in digits alone stays, because its order is unknown."""
-    words = [word for word in words if word != "of"]
-    months = [i for i, word in enumerate(words) if word[:3] in _SHORT_MONTHS and word.isalpha()]
-    numbers = [int(digits) for word in words if (digits := word.rstrip("stndrh")).isdecimal()]
-    if len(months) == 1 and len(numbers) == 2 and max(numbers) > 31:
-        return [str(max(numbers)), f"{_SHORT_MONTHS.index(words[months[0]][:3]) + 1:02}", f"{min(numbers):02}"]
-    return words
-
-
-def _variants(value: str, entity: str) -> Iterator[Known]:
-    if entity in _NEVER_REPEATED:
-        return
-    words = tuple(value.split(" "))
-    if sum(map(len, words)) >= 4 and not (entity == "CARD_LAST4" and value[:2] in ("19", "20")):
-        yield Known(words, value, _is_ordinary(words) and not any(c.isdigit() for c in value))
-    if entity == "PERSON":
-        if len(words) > 1:
-            yield Known(("".join(words),), value, False)
-        for word in words:
-            if len(word) > 1 and not word.isdigit():
-                yield Known((word,), value, len(word) < 3 or _is_ordinary((word,)))
-    elif entity == "DATE_OF_BIRTH" and (date := _ISO.match(value.replace(" ", "-"))):
-        yield from (Known(tuple(v.split(" ")), value, False) for v in _dates(*map(int, date.groups())))
-    elif entity == "EMAIL_ADDRESS":
-        local = words[: max(1, len(words) - 2)]
-        if len("".join(local)) >= 5 and len(words) > 2 and local[0] not in _SHARED_MAILBOXES and not _is_ordinary(local):
-            yield Known(local, value, False)
-    elif entity == "STREET_ADDRESS" and len(words) > 3 and words[0].isdigit():
-        yield Known(words[:3], value, False)
+    def _is_person(self, known: Known) -> bool:
+        return self._entity[known.value][1] == "PERSON"
 
 
-def _dates(year: int, month: int, day: int) -> Iterator[str]:
-    if not 1 <= month <= 12:
-        return
-    name = _MONTHS[month - 1]
-    for word in (name, name[:3]):
-        for ordinal in (str(day), f"{day:02}", f"{day}th", f"{day}st", f"{day}nd", f"{day}rd"):
-            yield f"{word} {ordinal} {year}"
-            yield f"{ordinal} {word} {year}"
-            yield f"{ordinal} of {word} {year}"
-    yield from (f"{month:02} {day:02} {year}", f"{day:02} {month:02} {year}", f"{month} {day} {year}", f"{day} {month} {year}")
-
-
-def _is_ordinary(words: tuple[str, ...]) -> bool:
-    lists = gazetteer()
-    return all(word in lists.common or word in lists.never for word in words)
-
-
-def _match_end(text: str, words: list[tuple[int, int, str]], at: int, known: Known) -> int | None:
+def _match_end(text: str, words: Words, at: int, known: Known, alone: bool) -> int | None:
     if at + len(known.words) > len(words):
         return None
     for offset, wanted in enumerate(known.words):
-        start, _, word = words[at + offset]
+        start, end, word = words[at + offset]
         if word.lower() != wanted:
             return None
         if offset and start - words[at + offset - 1][1] > _LONGEST_GAP:
             return None
-        if known.capital and not word[0].isupper():
+        if len(wanted) == 1 and not alone and len(known.words) == 2 and not _is_initial(text, start, end):
             return None
-    if known.capital and len(known.words) == 1 and begins_sentence(text, words[at][0]):
-        return None
-    return words[at + len(known.words) - 1][1]
+    return words[at + len(known.words) - 1][1] if alone or _is_capital_enough(text, words, at, known) else None
+
+
+def _is_initial(text: str, start: int, end: int) -> bool:
+    """A single letter as people abbreviate a name: `J.`, `j_doe`, `doe-j`, not the article or a variable."""
+    before, after = text[max(0, start - 1) : start], text[end : end + 1]
+    return after == "." or (after in _JOINTS and text[end + 1 : end + 2].isalpha()) or before in _JOINTS
+
+
+def _is_capital_enough(text: str, words: Words, at: int, known: Known) -> bool:
+    if not known.capital:
+        return True
+    if len(known.words) == 2 and text[words[at][1] : words[at + 1][0]] in _JOINTS:
+        return True
+    if not all(words[at + offset][2][0].isupper() for offset in range(len(known.words))):
+        return False
+    return len(known.words) > 1 or not begins_sentence(text, words[at][0])
