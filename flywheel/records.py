@@ -6,7 +6,6 @@ batches; dialects and synthesizers, which work one conversation at a time, build
 """
 
 import datetime as dt
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 import polars as pl
 import xxhash
 
+from flywheel.columnar import table_of
 from flywheel.schema import SCHEMA
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "Source",
     "ToolCall",
     "Usage",
-    "batch_of_json",
     "derive",
     "digest",
     "empty",
@@ -37,12 +36,11 @@ __all__ = [
     "to_batch",
 ]
 
-_ENCODER = msgspec.json.Encoder()
 LOGGED_ID = "logged_id="  # a tag: the log's id, where another record of the day has it
 DERIVED = ("prompt", "reply", "text", "turns")
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One piece of a message's content.
 
     `type` is `text`, `image`, `audio`, `file` or `refusal`; text and refusals carry `text`, the others carry `url`
@@ -55,7 +53,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     media_type: str | None = None
 
 
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call that the assistant asks for. `arguments` is JSON text as the model wrote it: it may be invalid."""
 
     id: str | None = None
@@ -63,7 +61,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     arguments: str = "{}"
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One turn. `role` is `system`, `developer`, `user`, `assistant` or `tool`; `weight` 0 keeps it out of the training loss."""
 
     role: str
@@ -85,7 +83,7 @@ def text_message(role: str, text: str | None, **rest: Any) -> Message:
     return Message(role=role, content=(Part(text=text),) if text else (), **rest)
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Another answer to the same prompt: a second choice, a regenerated or an edited reply."""
 
     id: str | None = None
@@ -93,7 +91,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: str | None = None
 
 
-class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What somebody thought of the reply. `value` is the logged scalar as text (`true`, `0.8`, `good`)."""
 
     name: str
@@ -103,7 +101,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     at: dt.datetime | None = None
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class Source(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where a record was read: URI of the file, byte offset and length of the entry in the decompressed stream, dialect."""
 
     file: str | None = None
@@ -112,14 +110,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str | None = None
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tokens as the provider counted them."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One conversation with its lineage. Fields are the columns of `SCHEMA`, documented there."""
 
     id: str
@@ -217,29 +215,12 @@ def digest(*parts: bytes) -> str:
 
 
 def to_batch(records: Iterable[Record]) -> pl.DataFrame:
-    """Records as a batch, in the given order."""
-    return batch_of_json([_ENCODER.encode(record) for record in records])
-
-
-def batch_of_json(rows: list[bytes]) -> pl.DataFrame:
-    """Records as a batch, each given as its JSON (`msgspec.json.encode`), in order.
+    """Records as a batch, in the given order.
 
     Raises:
-        ValueError: a row has other fields or types than a record, or holds an unpaired surrogate.
+        AttributeError, TypeError, ValueError, OverflowError, pyarrow.ArrowException: as `flywheel.columnar.table_of`.
     """
-    import pyarrow.json
-
-    if not rows:
-        return empty()
-    text = b"\n".join(rows)
-    table = pyarrow.json.read_json(
-        io.BytesIO(text),
-        read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1),
-        parse_options=pyarrow.json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="error"),
-    )
-    if table.num_rows != len(rows):
-        raise ValueError(f"{len(rows)} records became {table.num_rows} rows")
-    frame = pl.from_arrow(table)
+    frame = pl.from_arrow(table_of(list(records), SCHEMA))
     assert isinstance(frame, pl.DataFrame)
     return frame
 

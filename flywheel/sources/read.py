@@ -88,15 +88,6 @@ class _Counts:
     dropped: int = 0
 
 
-class _Row(NamedTuple):
-    """A record on its way into a batch, as JSON: millions of live objects would slow Python's garbage collector down."""
-
-    json: bytes
-    id: str
-    counts: _Counts
-    offset: int
-
-
 class _Reader(NamedTuple):
     """How the files of the project's logs, or of one public data set, are read."""
 
@@ -215,7 +206,7 @@ class Reading:
     def _start(self) -> None:
         self._counts: list[_Counts] = []
         self._known: set[bytes] = set()  # digests of ids and of whole records
-        self._waiting: list[_Row] = []
+        self._waiting: list[Record] = []
         self._waiting_bytes = 0
         self._rejected: list[tuple[str, int, int, str]] = []
         self._exits: list[_Exit] = []
@@ -321,18 +312,21 @@ class Reading:
                 continue
             record = self._complete(record, given, dialect)  # noqa: PLW2901
             body = _encode(record)
+            if body is None:
+                record = msgspec.convert(_clean(msgspec.to_builtins(record)), Record)  # noqa: PLW2901
+                body = _ENCODER.encode(record)
             if not self._is_new(body):
                 variant = _variant(body)
                 given = variant if _key(variant.encode()) in self._known else given
                 counts.merged += 1
                 self._exits.append(_Exit(given, "same_id", True, counts.file, entry.offset))
                 continue
+            tags = record.tags
             if not self._is_new(given.encode()):
                 tags = (*record.tags, f"{LOGGED_ID}{given}")
                 given = _variant(body)
                 self._known.add(_key(given.encode()))
-                body = _encode(msgspec.structs.replace(record, id=given, tags=tags))
-            self._waiting.append(_Row(_place(body, source), given, counts, entry.offset))
+            self._waiting.append(msgspec.structs.replace(record, id=given, tags=tags, source=source))
         return given
 
     def _id(self, record: Record) -> str:
@@ -341,7 +335,8 @@ class Reading:
         given: str = _clean(record.id)
         if not given or len(given) >= _UNIQUE:
             return given
-        return f"{given}-{digest(_encode(record.messages))[:12]}"
+        body = _encode(record.messages) or _ENCODER.encode(_clean(msgspec.to_builtins(record.messages)))
+        return f"{given}-{digest(body)[:12]}"
 
     def _is_new(self, what: bytes) -> bool:
         known = len(self._known)
@@ -397,24 +392,26 @@ class Reading:
     def _store(self) -> pl.DataFrame:
         """The waiting records as a batch. One that Arrow refuses is dropped, alone."""
         try:
-            return schema.batch_of_json([row.json for row in self._waiting])
+            return schema.to_batch(self._waiting)
         except Exception:  # found below, record by record
             batches = [schema.empty()]
-        for row in self._waiting:
+        counts = {counts.file: counts for counts in self._counts}
+        for record in self._waiting:
             try:
-                batches.append(schema.batch_of_json([row.json]))
+                batches.append(schema.to_batch([record]))
             except Exception:  # the exit says so; the error's text could hold the record's
-                row.counts.dropped += 1
-                self._exits.append(_Exit(row.id, "cannot_be_stored", False, row.counts.file, row.offset))
+                file, offset, *_ = msgspec.structs.astuple(cast(schema.Source, record.source))
+                counts[file].dropped += 1
+                self._exits.append(_Exit(record.id, "cannot_be_stored", False, file, offset))
         return pl.concat(batches)
 
 
-def _encode(record: Any) -> bytes:
-    """A record, or a part of one, as JSON; an unpaired surrogate in it, which no file can hold, becomes U+FFFD."""
+def _encode(value: Any) -> bytes | None:
+    """A record, or a part of one, as JSON; None when it holds an unpaired surrogate, which no file can."""
     try:
-        return _ENCODER.encode(record)
+        return _ENCODER.encode(value)
     except UnicodeEncodeError:
-        return _ENCODER.encode(_clean(msgspec.to_builtins(record)))
+        return None
 
 
 def _variant(body: bytes) -> str:
@@ -424,11 +421,6 @@ def _variant(body: bytes) -> str:
 
 def _key(what: bytes) -> bytes:
     return xxhash.xxh3_128_digest(what)
-
-
-def _place(body: bytes, source: schema.Source) -> bytes:
-    """The encoded record with its source put in: quotes within strings are escaped, so the key itself is found."""
-    return body.replace(b'"source":null', b'"source":' + _ENCODER.encode(source), 1)
 
 
 def _counted(pieces: Iterator[bytes], counts: _Counts) -> Iterator[bytes]:
