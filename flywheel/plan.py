@@ -91,7 +91,7 @@ def nodes(settings: Settings) -> dict[str, Node]:
         verified = ["verified"] if set(mix.take) - {"curated"} else []
         add(4, name, ["curated", "splits", "duplicates", *verified], mix)
     for name, chosen in zip(sets, settings.sets, strict=True):
-        add(4, name, [f"mixture/{chosen.mix}"], (chosen, _format_version(chosen.format, settings.labels)))
+        add(4, name, [f"mixture/{chosen.mix}"], (chosen, settings.canaries, _format_version(chosen.format, settings.labels)))
     add(4, "ledger", ["records", "curated", *mixtures, *sets], "")
     add(4, "profile", ["curated"], "")
     add(4, "coverage", ["curated"], "")

@@ -173,6 +173,21 @@ class Scrub(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allow: tuple[str, ...] = ()
 
 
+class Canaries(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[canaries]`: `rows` invented conversations with known personal data that every run scrubs beside the data.
+
+    No set is built when less than these shares of the planted values is gone: `exact` of secrets, cards, e-mail addresses,
+    IBANs and social security numbers, `direct` of names and other direct identifiers, `recall` of single entities by name;
+    nor when more than `over_masking` of the other words is gone.
+    """
+
+    rows: Annotated[int, Meta(ge=20, le=10_000)] = 200
+    exact: Share = 1.0
+    direct: Share = 0.85
+    over_masking: Share = 0.03
+    recall: dict[str, Share] = {}
+
+
 class Dedup(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[dedup]`. Near-duplicates are conversations whose word `ngram` sets overlap by at least `similarity` (Jaccard)."""
 

@@ -14,6 +14,7 @@ from flywheel.curate.label_rules import LabelRule
 from flywheel.errors import ConfigError
 from flywheel.sections import (
     PERMISSIVE,
+    Canaries,
     Clean,
     Dedup,
     Engine,
@@ -41,6 +42,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     policy: Policy = Policy()
     clean: Clean = Clean()
     scrub: Scrub = Scrub()
+    canaries: Canaries = Canaries()
     dedup: Dedup = Dedup()
     splits: Splits = Splits()
     filters: list[dict[str, Any]] | None = None
@@ -78,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     clean: Clean
     scrub: Scrub
+    canaries: Canaries = Canaries()
     dedup: Dedup
     splits: Splits
     filters: tuple[Plugged, ...]
@@ -146,6 +149,7 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
         policy=file.policy,
         clean=file.clean,
         scrub=file.scrub,
+        canaries=file.canaries,
         dedup=file.dedup,
         splits=file.splits,
         filters=_plugged(path, "filters", filters),

@@ -123,7 +123,9 @@ def _personal(manifest: Mapping[str, Any]) -> str:
         done = (
             "Values recognised as personal data or secrets were replaced before export; names were found by "
             f"`{how['names']}`.\n\nInvented conversations with known values went through the same scrubber in the same run. "
-            f"They are few, and easier than real ones; `ALL`: their values together.\n\n{_recall_table(how['canaries'])}\n"
+            "They are few, and easier than real ones. Recall: the share of the planted values that are gone, and the least with "
+            "which this set is built. Precision: the share of the masked places that held such a value. `ALL`: all together.\n\n"
+            f"{_recall_table(how['canaries'])}\n"
         )
     return (
         f"## Personal data\n\n{done} Detection misses some: names, indirect hints and rare formats above all. These rows remain "
@@ -132,13 +134,11 @@ def _personal(manifest: Mapping[str, Any]) -> str:
 
 
 def _recall_table(canaries: Sequence[Mapping[str, Any]]) -> str:
-    """One row a kind of value: planted, gone, share gone; over-masking where it was measured."""
-    rows = [
-        f"| {row['entity']} | {row['planted']} | {row['found']} | {row['recall']:.3f} | {_share(row['over_masking'])} |"
-        for row in canaries
-    ]
-    header = "| planted | values | gone | recall | other words masked |\n| --- | --- | --- | --- | --- |"
-    return "\n".join([header, *rows, ""])
+    """One row a kind of value: planted, gone, share gone, the least that was asked for, and what was masked beside."""
+    shares = ("recall", "floor", "precision", "over_masking")
+    rows = ((row["entity"], row["planted"], row["found"], *(_share(row[name]) for name in shares)) for row in canaries)
+    heads = ("planted", "values", "gone", "recall", "at least", "precision", "other words masked")
+    return _table(heads, rows)
 
 
 def _share(value: float | None) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from flywheel import plugins
 from flywheel.engine import Made, file_exits, write_stage
-from flywheel.inspect.canaries import canary_report
+from flywheel.inspect.canaries import canary_report, check_floors
 from flywheel.ledger import Outcome, exits, no_exits
 from flywheel.plugins import Format
 from flywheel.project import Project
@@ -151,11 +151,12 @@ def mixture(project: Project, name: str, fingerprint: int) -> Made:
 
 
 def training_set(project: Project, name: str, fingerprint: int) -> Made:
-    """Export one set, and register its files."""
+    """Export one set, and register its files; only when the scrubber finds what `[canaries]` asks for."""
     from flywheel.curate.label_rules import with_rules
     from flywheel.format.export import export
     from flywheel.format.tokens import token_counter
 
+    check_floors(project.settings, project.key)
     chosen = next(chosen for chosen in project.settings.sets if chosen.name == name)
     own = with_rules("format", chosen.format, chosen.settings, project.settings.labels)
     format: Format = plugins.build("format", chosen.format, own)
@@ -246,9 +247,9 @@ def _provenance(project: Project, mix: str) -> dict[str, Any]:
         }
         for flow in stages
     ]
-    report = canary_report(settings.scrub, project.key)
+    report = canary_report(settings, project.key)
     return {
         "funnel": funnel,
-        "scrub": {"names": settings.scrub.ner, "canaries": report.drop("precision").to_dicts()},
+        "scrub": {"names": settings.scrub.ner, "canaries": report.to_dicts()},
         "plugins": {plugged.name: plugins.code_version("filter", plugged.use, plugged.settings) for plugged in settings.filters},
     }

@@ -6,6 +6,7 @@ import polars as pl
 
 from flywheel import plugins
 from flywheel.engine import Made, map_table
+from flywheel.inspect.canaries import canary_report
 from flywheel.ledger import Outcome, no_exits
 from flywheel.plan import MARKER, content_fingerprints, digest63
 from flywheel.project import Project
@@ -36,6 +37,7 @@ def scrubbed(project: Project, _: str, day: str, fingerprint: int) -> Made:
 
     made = map_table(project.tables, "cleaned", "scrubbed", stage, fingerprint=fingerprint, day=day)
     made.extra["replaced"] = dict(sorted(found.items()))
+    made.extra["canaries"] = canary_report(project.settings, project.key)
     return made
 
 

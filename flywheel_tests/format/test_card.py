@@ -108,11 +108,12 @@ def test_a_set_without_files_declares_none() -> None:
 
 def test_the_card_tells_how_much_of_what_was_planted_was_found() -> None:
     canaries = [
-        {"entity": "PERSON", "planted": 20, "found": 19, "recall": 0.95, "over_masking": None},
-        {"entity": "ALL", "planted": 30, "found": 29, "recall": 29 / 30, "over_masking": 0.002},
+        {"entity": "PERSON", "planted": 20, "found": 19, "recall": 0.95, "precision": 0.98, "over_masking": 0.0, "floor": 0.85},
+        {"entity": "ALL", "planted": 30, "found": 29, "recall": 29 / 30, "precision": None, "over_masking": 0.002, "floor": None},
     ]
     told = card(manifest(provenance={"scrub": {"names": "rules", "canaries": canaries}}))
 
     assert "names were found by `rules`" in told
-    assert "| PERSON | 20 | 19 | 0.950 |  |" in told
-    assert "| ALL | 30 | 29 | 0.967 | 0.002 |" in told
+    assert "| planted | values | gone | recall | at least | precision | other words masked |" in told
+    assert "| PERSON | 20 | 19 | 0.950 | 0.850 | 0.980 | 0.000 |" in told
+    assert "| ALL | 30 | 29 | 0.967 |  |  | 0.002 |" in told

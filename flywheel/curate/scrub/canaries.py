@@ -13,10 +13,11 @@ from flywheel.curate.scrub import scrub
 from flywheel.curate.scrub.canary_templates import TEMPLATES, Turn
 from flywheel.curate.scrub.canary_values import make_value
 from flywheel.curate.scrub.detect import PLACEHOLDER
+from flywheel.errors import ConfigError
 from flywheel.records import Message, Part, Record, ToolCall, from_batch, to_batch
-from flywheel.sections import Scrub
+from flywheel.sections import Canaries, Scrub
 
-__all__ = ["EXACT", "OVERALL", "Canary", "CanaryFloor", "Planted", "below_floor", "canary_records", "measure_canaries"]
+__all__ = ["EXACT", "OVERALL", "Canary", "Planted", "below_floor", "canary_records", "measure_canaries", "with_floors"]
 
 EXACT = ("SECRET", "CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "US_SSN")
 """Entities that a format or checksum gives away: nothing of them may stay."""
@@ -43,17 +44,16 @@ class Canary(NamedTuple):
     words: Counter[str]
 
 
-class CanaryFloor(NamedTuple):
-    """The least recall and the most over-masking with which a set may be built; shares from 0 to 1."""
-
-    exact: float = 1.0
-    direct: float = 0.85
-    over_masking: float = 0.03
-
-
 def canary_records(count: int, *, seed: int) -> list[Canary]:
     """`count` conversations, templates in turn: the same count and seed give the same canaries, a longer run begins alike."""
     return [_canary(TEMPLATES[number % len(TEMPLATES)], f"canary-{seed}-{number}") for number in range(count)]
+
+
+class _Masked(NamedTuple):
+    """One placeholder that scrubbing wrote: of which entity, and the words that stood there."""
+
+    entity: str
+    words: Counter[str]
 
 
 def measure_canaries(canaries: Sequence[Canary], *, settings: Scrub, key: bytes) -> pl.DataFrame:
@@ -61,8 +61,9 @@ def measure_canaries(canaries: Sequence[Canary], *, settings: Scrub, key: bytes)
 
     Returns:
         One row an entity, `ALL` last: `planted` values, `found` (no word of three or more characters of it is left anywhere
-        in its conversation), `recall` = found / planted, `precision` = planted places / places masked as that entity (at most
-        1, null when none was masked), `over_masking` = share of the words that were not planted and are gone (`ALL` only).
+        in its conversation), `recall` = found / planted, `masked` places, `precision` = the share of those that held a part of
+        a value planted as that entity (null when none was masked), `over_masking` = words masked as that entity that were
+        not planted, in all words that were not; `ALL` counts every such word that is gone.
 
     Raises:
         ConfigError: as `scrub`.
@@ -73,40 +74,72 @@ def measure_canaries(canaries: Sequence[Canary], *, settings: Scrub, key: bytes)
     outcome = scrub(to_batch(canary.record for canary in canaries), settings=settings, key=key)
     if outcome.exits.height:
         raise ValueError(f"scrubbing lost {outcome.exits.height} of {len(canaries)} canaries")
-    planted: Counter[str] = Counter()
-    found: Counter[str] = Counter()
-    places: Counter[str] = Counter()
-    lost = 0
+    counts = {name: Counter[str]() for name in ("planted", "found", "masked", "right", "over")}
     for canary, after in zip(canaries, from_batch(outcome.kept), strict=True):
-        words = _words(PLACEHOLDER.sub(" ", _all_text(after)))
-        lost += (canary.words - words).total()
-        for value in canary.planted:
-            planted[value.entity] += 1
-            places[value.entity] += value.places
-            found[value.entity] += not any(words[word] > canary.words[word] for word in _telling(value.value))
-    masked = dict(outcome.findings.group_by("entity").agg(pl.col("count").sum()).iter_rows())
-    rows: list[tuple[str, int, int, float | None, float | None]] = [
-        (entity, planted[entity], found[entity], _precision(places[entity], masked.get(entity, 0)), None)
-        for entity in sorted(planted)
-    ]
+        _count(canary, after, counts)
+    for name in ("planted", "found", "masked", "right"):
+        counts[name][OVERALL] = counts[name].total()
     total = sum(canary.words.total() for canary in canaries)
-    overall = _precision(places.total(), sum(masked.values()))
-    rows.append((OVERALL, planted.total(), found.total(), overall, lost / total))
-    schema = {"entity": pl.String, "planted": pl.UInt32, "found": pl.UInt32, "precision": pl.Float64, "over_masking": pl.Float64}
-    frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(recall=pl.col("found") / pl.col("planted"))
-    return frame.select("entity", "planted", "found", "recall", "precision", "over_masking")
+    entities = sorted((counts["planted"] | counts["masked"] | counts["over"]).keys() - {OVERALL})
+    rows = [{"entity": entity} | {name: counted[entity] for name, counted in counts.items()} for entity in [*entities, OVERALL]]
+    return pl.DataFrame(rows).select(
+        "entity",
+        pl.col("planted", "found").cast(pl.UInt32),
+        recall=pl.when(pl.col("planted") > 0).then(pl.col("found") / pl.col("planted")),
+        masked=pl.col("masked").cast(pl.UInt32),
+        precision=pl.when(pl.col("masked") > 0).then(pl.col("right") / pl.col("masked")),
+        over_masking=pl.col("over") / total,
+    )
 
 
-def below_floor(measured: pl.DataFrame, floor: CanaryFloor | None = None) -> list[str]:
-    """What is worse than the floor allows, as sentences; empty when the sets may be built. Entities without a floor pass."""
-    floor = floor or CanaryFloor()
-    problems = []
-    for entity, recall, over_masking in measured.select("entity", "recall", "over_masking").iter_rows():
-        least = floor.exact if entity in EXACT else floor.direct if entity in DIRECT else 0.0
-        if recall < least:
-            problems.append(f"recall of {entity} is {recall:.3f}, below {least:.2f}")
-        if over_masking is not None and over_masking > floor.over_masking:
-            problems.append(f"over-masking is {over_masking:.3f}, above {floor.over_masking:.2f}")
+def _count(canary: Canary, after: Record, counts: dict[str, Counter[str]]) -> None:
+    text = _all_text(after)
+    words = _words(PLACEHOLDER.sub(" ", text))
+    counts["over"][OVERALL] += (canary.words - words).total()
+    values: dict[str, set[str]] = {}
+    for value in canary.planted:
+        telling = _telling(value.value)
+        values.setdefault(value.entity, set()).update(_words(value.value))
+        counts["planted"][value.entity] += 1
+        counts["found"][value.entity] += not any(words[word] > canary.words[word] for word in telling)
+    planted = set().union(*values.values())
+    for masked in _masked(_all_text(canary.record), text):
+        counts["masked"][masked.entity] += 1
+        counts["right"][masked.entity] += not values.get(masked.entity, set()).isdisjoint(masked.words)
+        counts["over"][masked.entity] += sum(count for word, count in masked.words.items() if word not in planted)
+
+
+def _masked(before: str, after: str) -> list[_Masked]:
+    """What each placeholder stands for: the text between it and the next is the same before and after."""
+    pieces = PLACEHOLDER.split(after)  # text, entity, number, text, ...
+    held = re.fullmatch("(.*?)".join(map(re.escape, pieces[::3])), before, re.DOTALL)
+    entities = pieces[1::3]
+    return [_Masked(entity, _words(held[n + 1] if held else "")) for n, entity in enumerate(entities)]
+
+
+def with_floors(measured: pl.DataFrame, canaries: Canaries, *, ner: str) -> pl.DataFrame:
+    """Adds `floor`, the least recall of each entity; null for those that have none. `ner = "none"` asks for no names.
+
+    Raises:
+        ConfigError: `[canaries] recall` names an entity that no canary holds.
+    """
+    known = [entity for entity in measured["entity"] if entity != OVERALL]
+    if unknown := sorted(set(canaries.recall) - set(known)):
+        raise ConfigError(f"[canaries] recall names {unknown[0]!r}, which is never planted; there is {', '.join(known)}.")
+    floors = dict.fromkeys(EXACT, canaries.exact) | dict.fromkeys(DIRECT, canaries.direct)
+    if ner == "none":
+        del floors["PERSON"]
+    floors |= canaries.recall
+    return measured.with_columns(floor=pl.Series([floors.get(entity) for entity in measured["entity"]], dtype=pl.Float64))
+
+
+def below_floor(measured: pl.DataFrame, *, over_masking: float) -> list[str]:
+    """What is worse than allowed, as sentences; empty when the sets may be built. `measured` is from `with_floors`."""
+    low = measured.filter(pl.col("recall") < pl.col("floor")).select("entity", "recall", "floor")
+    problems = [f"recall of {entity} is {recall:.3f}, below {least:.2f}" for entity, recall, least in low.iter_rows()]
+    masked = measured.filter(entity=OVERALL)["over_masking"].item()
+    if masked > over_masking:
+        problems.append(f"over-masking is {masked:.3f}, above {over_masking:.2f}")
     return problems
 
 
@@ -147,7 +180,3 @@ def _words(text: str) -> Counter[str]:
 def _telling(value: str) -> list[str]:
     words = [word.lower() for word in _WORD.findall(value)]
     return [word for word in words if len(word) > 2] or words
-
-
-def _precision(planted: int, masked: int) -> float | None:
-    return min(1.0, planted / masked) if masked else None
