@@ -83,7 +83,7 @@ def nodes(settings: Settings) -> dict[str, Node]:
     add(3, "curated", ["scrubbed", *verdicts, "duplicates"], "", daily=True)
     add(4, "splits", ["curated", "duplicates"], settings.splits)
     for name, plugged in zip(synthetic, settings.synthesize, strict=True):
-        version = (_plugin_version("synthesizer", plugged), plugged.limit, settings.model)
+        version = (_plugin_version("synthesizer", plugged), plugged.limit, settings.model, settings.models)
         add(4, name, ["curated", "splits", "duplicates"], version)
     if synthetic:
         add(4, "verified", [*synthetic, "curated"], "")

@@ -8,18 +8,24 @@ import dataclasses
 import difflib
 import functools
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
 
 import msgspec
 
 from flywheel.errors import PluginError
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
-    from flywheel.records import Record
+    from flywheel.records import Message, Record
+
+    Prompt = str | Sequence[Message]
+
+T = TypeVar("T")
 
 GROUPS = {
     "source": "flywheel.sources",
@@ -63,10 +69,89 @@ class Filter(Protocol):
         ...
 
 
-class Model(Protocol):
-    """What a synthesizer asks; caching, retries, concurrency and spending limits are behind it."""
+class Options(TypedDict, total=False):
+    """What one question may set for itself, instead of the model's section of `flywheel.toml`.
 
-    async def ask(self, prompt: str) -> str: ...
+    `sample`, 0 or more, asks for another answer to the same question, which is cached apart and gets the seed `seed + sample`;
+    `system` is a system prompt put first.
+    """
+
+    sample: int
+    system: str
+    temperature: float
+    seed: int
+    max_tokens: int
+
+
+class Model(Protocol):
+    """What a synthesizer asks. Caching, retries, concurrency, spending limits and provenance are behind it.
+
+    A prompt is a text, which is one user message, or a conversation of `flywheel.records.Message`. The same question with the
+    same options is paid for once, in all runs; ask for another `sample` to have another answer. Everything can be awaited
+    side by side, `await asyncio.gather(*(model.ask(p) for p in prompts))`.
+
+        text = await model.ask(f"Rephrase: {seed.prompt}", temperature=0.9)
+        answers = await model.samples(seed.messages[:-1], 4)
+        verdict = await model.role("judge").structured(prompt, Verdict)      # Verdict: a msgspec.Struct or a dataclass
+        message = await model.reply([*seed.messages[:-1]], tools=seed.tools)  # may call the tools
+        near = await model.embed([seed.prompt, text])                         # near[0] @ near[1]
+
+    Every method raises `flywheel.synthesize.faults.ModelFailed`, whose `reason` is a slug, when this question got no usable
+    answer; let it pass and the seed has no children, with the reason counted. A failure is never an answer: catch it only to
+    leave the one thing out that depended on it.
+    """
+
+    @property
+    def name(self) -> str:
+        """The model's name, for provenance."""
+        ...
+
+    async def ask(self, prompt: "Prompt", **options: Unpack[Options]) -> str:
+        """The answer's text; never empty."""
+        ...
+
+    async def samples(self, prompt: "Prompt", count: int, **options: Unpack[Options]) -> list[str]:
+        """Up to `count` answers to one question, those from `sample` on; those that failed are left out.
+
+        Raises:
+            ModelFailed: all of them failed; the reason is the first one's.
+        """
+        ...
+
+    async def reply(self, prompt: "Prompt", *, tools: Sequence[str] = (), **options: Unpack[Options]) -> "Message":
+        """The assistant's next message: text, or calls of tools where some are offered.
+
+        Args:
+            tools: as in `Record.tools`: JSON of a function's `name`, `description` and `parameters`.
+        """
+        ...
+
+    async def structured(self, prompt: "Prompt", answer: type[T], **options: Unpack[Options]) -> T:
+        """The answer as an object of this type, by JSON schema; an invalid one is asked again twice, with what is wrong.
+
+        Args:
+            answer: a msgspec.Struct, dataclass, TypedDict or NamedTuple, with msgspec's constraints (`Annotated`, `Literal`).
+
+        Raises:
+            ModelFailed: with the reason `invalid_answer` when no answer was valid.
+        """
+        ...
+
+    async def json(self, prompt: "Prompt", schema: Mapping[str, Any], **options: Unpack[Options]) -> Any:
+        """The answer as JSON that is valid under a JSON schema (draft 2020-12); as `structured`."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        """Vectors of length 1 by the model of `[models.embedder]`, shape (texts, dimensions), each text paid for once.
+
+        Raises:
+            ConfigError: there is no `[models.embedder]`.
+        """
+        ...
+
+    def role(self, name: str) -> "Model":
+        """The model of `[models.NAME]` (`judge`, `teacher`, ...), or that of `[model]` when there is none of that name."""
+        ...
 
 
 @runtime_checkable

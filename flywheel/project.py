@@ -51,15 +51,15 @@ class Project:
 
     @cached_property
     def model(self) -> "OpenAIModel | None":
-        """The configured model with its cache of answers, shared by every node of this process; None without `[model]`."""
+        """The configured models with their cache of answers, shared by every node of this process; None without `[model]`."""
         if self.settings.model is None:
             return None
         from flywheel.synthesize.cache import Answers
-        from flywheel.synthesize.model import OpenAIModel
+        from flywheel.synthesize.roles import connect
 
         home = self.settings.root / ".flywheel" if "://" in self.settings.data else Path(self.settings.data)
         home.mkdir(parents=True, exist_ok=True)
-        return OpenAIModel(self.settings.model, answers=Answers(home / "answers.sqlite", self.key))
+        return connect(self.settings.model, self.settings.models, answers=Answers(home / "answers.sqlite", self.key))
 
     def find_files(self) -> pl.DataFrame:
         """The log files as they are now, with the columns of `LOG_FILES` and `public`, the `[[public]]` data set of each.

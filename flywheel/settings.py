@@ -52,6 +52,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sets: list[Set] = msgspec.field(default_factory=lambda: [Set(name="chat", format="openai_chat")])
     engine: Engine = Engine()
     model: ModelSettings | None = None
+    models: dict[str, dict[str, Any]] = {}
 
 
 DEFAULT_FILTERS = (
@@ -90,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sets: tuple[Set, ...]
     engine: Engine
     model: ModelSettings | None = None
+    models: dict[str, ModelSettings] = {}
     sample: int | None = None
 
     @property
@@ -159,6 +161,7 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
         sets=tuple(file.sets),
         engine=file.engine,
         model=file.model,
+        models={role: _role(path, role, own, file.model) for role, own in file.models.items()},
         sample=sample,
     )
     _check_names(settings)
@@ -232,6 +235,24 @@ def _synthesis(path: Path, entry: Plugged) -> Synthesis:
     if made.seeds != "curated":
         raise ConfigError(f"{path}: [[synthesize]] {entry.name}: seeds = {made.seeds!r}; there is curated.")
     return made
+
+
+def _role(path: Path, role: str, own: dict[str, Any], model: ModelSettings | None) -> ModelSettings:
+    """The settings of `[models.ROLE]`. Where the endpoint is not its own, it is that of `[model]`."""
+    where = f"{path}: [models.{role}]"
+    if model is None:
+        raise ConfigError(f"{where} needs a [model], the one that is asked where no role is named.")
+    if role == "generator" or "budget_dollars" in own:
+        wrong = "budget_dollars" if "budget_dollars" in own else "role"
+        raise ConfigError(f"{where}: that {wrong} belongs to [model]: its budget is for all models, and it is the generator.")
+    shared = {} if "base_url" in own else {"base_url": model.base_url, "key_env": model.key_env}
+    try:
+        settings = msgspec.convert({**shared, **own}, ModelSettings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}.") from None
+    if model.budget_dollars is not None and not {"dollars_per_million_input", "dollars_per_million_output"} & own.keys():
+        raise ConfigError(f"{where} needs its prices, because [model] has a budget: dollars_per_million_input = 0 if it is free.")
+    return settings
 
 
 def _check_names(settings: Settings) -> None:

@@ -7,17 +7,18 @@ import asyncio
 import copy
 import dataclasses
 import datetime as dt
+import json
 import pickle
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import polars as pl
 
 from flywheel.curate.judge import judge
 from flywheel.errors import PluginError, Rejected
-from flywheel.plugins import Filter, Format, Source, Synthesizer
+from flywheel.plugins import Filter, Format, Options, Source, Synthesizer
 from flywheel.records import (
     Candidate,
     Feedback,
@@ -31,6 +32,13 @@ from flywheel.records import (
     text_message,
     to_batch,
 )
+from flywheel.synthesize.asking import Asking
+from flywheel.synthesize.faults import ModelFailed
+from flywheel.synthesize.structured import Shape, example
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 _JUNK_BYTES = (b"", b" ", b"{", b"[]", b"null", b"\xff\xfe\x00", b'{"messages": ' + b"[" * 1000)
@@ -213,24 +221,53 @@ def check_synthesizer(plugin: Synthesizer, *, answers: Iterable[str] = ()) -> No
     assert made, f"{name} made no child of any seed. When it parses the model's answers, give check_synthesizer some `answers`."
 
 
-class _Scripted:
-    """A model that gives its answers in turn, then texts that follow from the prompt."""
+class ScriptedModel(Asking):
+    """A model without a server, in every role: gives its answers in turn, then texts, or JSON, that follow from the prompt.
 
-    def __init__(self, answers: tuple[str, ...]) -> None:
+    `asked` are the conversations that it was asked, in order. Vectors follow from the texts and have 8 dimensions.
+    """
+
+    name = "scripted"
+
+    def __init__(self, answers: Iterable[str] = ()) -> None:
+        self.asked: list[tuple[Message, ...]] = []
         self._answers = list(answers)
 
-    async def ask(self, prompt: str, *_: Any, **__: Any) -> str:
-        assert isinstance(prompt, str), f"a model is asked with text, not {type(prompt).__name__}."
+    async def next_message(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[str],  # noqa: ARG002
+        shape: Shape[Any] | None,
+        options: Options,
+    ) -> Message:
+        assert all(isinstance(message, Message) for message in messages), "a model is asked with a text or with Messages."
         await asyncio.sleep(0)
-        return self._answers.pop(0) if self._answers else f"Answer {digest(prompt.encode('utf-8', 'replace'))[:8]}."
+        self.asked.append(tuple(messages))
+        if self._answers:
+            return text_message("assistant", self._answers.pop(0))
+        said = "\x1f".join(message.text for message in messages)
+        text = f"Answer {digest(said.encode('utf-8', 'replace'), repr(options).encode())[:8]}."
+        return text_message("assistant", text if shape is None else json.dumps(example(shape.schema, text=text)))
+
+    async def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        import numpy as np
+
+        rows = [np.random.default_rng(int(digest(text.encode("utf-8", "replace")), 16)).normal(size=8) for text in texts]
+        return np.array([row / np.linalg.norm(row) for row in rows], np.float32).reshape(len(texts), 8)
+
+    def role(self, name: str) -> "ScriptedModel":  # noqa: ARG002
+        return self
 
 
 def _children(name: str, plugin: Synthesizer, seed: Record, answers: tuple[str, ...]) -> list[Record]:
     async def collect() -> list[Record]:
-        return [child async for child in plugin.synthesize(seed, _Scripted(answers))]
+        return [child async for child in plugin.synthesize(seed, ScriptedModel(answers))]
 
     try:
         return asyncio.run(collect())
+    except ModelFailed:
+        return []
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise AssertionError(
             f"{name}.synthesize() raised {type(error).__name__} for seed {seed.id!r}: yield nothing for a seed that does not fit."

@@ -19,6 +19,8 @@ PRAGMA synchronous = NORMAL;
 PRAGMA secure_delete = ON;
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uses (seed TEXT, key TEXT, PRIMARY KEY (seed, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spent (id INTEGER PRIMARY KEY, dollars REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS aside (name TEXT PRIMARY KEY, dollars REAL NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -45,14 +47,14 @@ class Answers:
 
     def get(self, key: str, *, seed: str | None = None) -> bytes | None:
         """The stored answer, or None. `seed` is written down as a user of it."""
-        found: tuple[bytes] | None = self._connection().execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+        found: tuple[bytes] | None = self.connection.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
         if found is not None:
             self._used(key, seed)
         return None if found is None else found[0]
 
     def put(self, key: str, answer: bytes, *, seed: str | None = None) -> None:
         """Store an answer. The first one stays when another process was faster."""
-        with self._connection() as connection:
+        with self.connection as connection:
             connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, answer))
             if seed is not None:
                 connection.execute("INSERT OR IGNORE INTO uses VALUES (?, ?)", (seed, key))
@@ -63,7 +65,7 @@ class Answers:
         Raises:
             FlywheelError: another process holds on to the bytes; erasing again later removes them.
         """
-        connection = self._connection()
+        connection = self.connection
         with connection:
             connection.execute("CREATE TEMP TABLE IF NOT EXISTS gone (seed TEXT PRIMARY KEY)")
             connection.execute("DELETE FROM gone")
@@ -81,7 +83,7 @@ class Answers:
         return erased
 
     def __len__(self) -> int:
-        return int(self._connection().execute("SELECT count(*) FROM answers").fetchone()[0])
+        return int(self.connection.execute("SELECT count(*) FROM answers").fetchone()[0])
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -91,13 +93,14 @@ class Answers:
 
     def _used(self, key: str, seed: str | None) -> None:
         """Only writes what is new, so that a run that finds everything takes no lock."""
-        connection = self._connection()
+        connection = self.connection
         if seed is None or connection.execute("SELECT 1 FROM uses WHERE seed = ? AND key = ?", (seed, key)).fetchone():
             return
         with connection:
             connection.execute("INSERT OR IGNORE INTO uses VALUES (?, ?)", (seed, key))
 
-    def _connection(self) -> sqlite3.Connection:
+    @property
+    def connection(self) -> sqlite3.Connection:
         """This process's connection: SQLite's must not be carried through a fork."""
         if self._open is None or self._open[0] != os.getpid():
             self._open = (os.getpid(), self._connect())

@@ -8,7 +8,7 @@ import asyncio
 import datetime as dt
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,15 @@ _RETRIED_STATUS = (408, 409, 425)
 _SLUG = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer. Tokens are null where the server did not count them; `model` is the one that says it answered.
+class Paid(msgspec.Struct, frozen=True, kw_only=True):
+    """What a response cost: tokens are null where the server did not count them."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Answer(Paid, frozen=True, kw_only=True):
+    """A whole answer; `model` is the one that says it answered.
 
     `text` is empty only when the model calls tools instead, which it can only where the request offered some.
     """
@@ -34,8 +41,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
     model: str | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+
+
+class Vectors(Paid, frozen=True, kw_only=True):
+    """One vector for each text of an embedding request, in their order."""
+
+    vectors: list[list[float]]
 
 
 class Billed(Enum):
@@ -46,8 +57,8 @@ class Billed(Enum):
     MAYBE = "maybe"
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an attempt gave no answer. `after`: seconds that the server asks to wait; tokens as in `Answer`.
+class Fault(Paid, frozen=True, kw_only=True):
+    """Why an attempt gave no answer. `after`: seconds that the server asks to wait.
 
     `again`: another attempt may do better. `fatal`: no request can do better.
     """
@@ -57,8 +68,6 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     fatal: bool = False
     billed: Billed = Billed.NO
     after: float | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
 
 
 async def attempt(client: "AsyncOpenAI", request: Mapping[str, Any], *, timeout: float) -> Answer | Fault:
@@ -68,18 +77,31 @@ async def attempt(client: "AsyncOpenAI", request: Mapping[str, Any], *, timeout:
         request: the body, as `chat.completions.create` takes it.
         timeout: seconds for the whole attempt, connecting and a dripping body included.
     """
+    body = await _body(client.chat.completions.with_raw_response.create(**request), timeout)
+    return body if isinstance(body, Fault) else read(body, tools="tools" in request)
+
+
+async def attempt_embedding(client: "AsyncOpenAI", request: Mapping[str, Any], *, timeout: float) -> Vectors | Fault:
+    """Send an embedding request once; as `attempt`. The body's `input` is a list of texts."""
+    body = await _body(client.embeddings.with_raw_response.create(**request), timeout)
+    return body if isinstance(body, Fault) else read_vectors(body, count=len(request["input"]))
+
+
+async def _body(response: Awaitable[Any], timeout: float) -> bytes | Fault:
+    """The body of a response with status 200, or the fault that there was instead."""
     import openai
 
     try:
         async with asyncio.timeout(timeout):
-            response = await client.chat.completions.with_raw_response.create(**request)
+            raw = await response
     except (TimeoutError, openai.APITimeoutError):
         return Fault(reason="timeout", again=True, billed=Billed.MAYBE)
     except openai.APIStatusError as error:
-        return _refused(error.status_code, error.response.headers, error.code)
+        return refused(error.status_code, error.response.headers, error.code)
     except openai.APIConnectionError as error:
         return Fault(reason="connection", again=True, billed=Billed.NO if _never_sent(error) else Billed.MAYBE)
-    return read(response.content, tools="tools" in request)
+    content: bytes = raw.content
+    return content
 
 
 def _never_sent(error: Exception) -> bool:
@@ -88,7 +110,8 @@ def _never_sent(error: Exception) -> bool:
     return isinstance(error.__cause__, httpx2.ConnectError)
 
 
-def _refused(status: int, headers: Mapping[str, str], code: str | None) -> Fault:
+def refused(status: int, headers: Mapping[str, str], code: str | None) -> Fault:
+    """What a response with another status than 200 means; `code` is the server's own."""
     if status == 429:
         quota = code == "insufficient_quota"
         reason = "no_quota" if quota else "rate_limited"
@@ -197,3 +220,32 @@ def _unusable(choice: _Choice | None, *, tools: bool) -> str | None:
         "empty_content": not (message.content or "").strip() and not calls,
     }
     return next((reason for reason, broken in rules.items() if broken), None)
+
+
+class _Vector(msgspec.Struct):
+    index: int
+    embedding: list[float]
+
+
+class _Embeddings(msgspec.Struct):
+    data: list[_Vector]
+    usage: _Usage | None = None
+
+
+_embeddings = msgspec.json.Decoder(_Embeddings)
+
+
+def read_vectors(body: bytes, *, count: int) -> Vectors | Fault:
+    """What the body of an embedding response says; only `count` vectors of one length, all finite, are an answer."""
+    try:
+        found = _embeddings.decode(body)
+    except msgspec.ValidationError:
+        return Fault(reason="not_a_completion", again=True, billed=Billed.MAYBE)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Fault(reason="not_json", again=True, billed=Billed.MAYBE)
+    tokens = found.usage.prompt_tokens if found.usage else None
+    rows = sorted(found.data, key=lambda row: row.index)
+    whole = [row.index for row in rows] == list(range(count)) and len({len(row.embedding) for row in rows}) == 1
+    if not whole or not rows[0].embedding:
+        return Fault(reason="vectors_missing", again=True, billed=Billed.YES, prompt_tokens=tokens, completion_tokens=0)
+    return Vectors(vectors=[row.embedding for row in rows], prompt_tokens=tokens, completion_tokens=0)

@@ -1,11 +1,13 @@
 """What was asked and paid, and the purse that stops before it is empty."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 
 from flywheel.synthesize.faults import BudgetSpent
+from flywheel.synthesize.spending import Spending
 
 
 @dataclass
@@ -40,20 +42,19 @@ class Reserved:
 
 
 class Purse:
-    """Dollars that may be spent. For one event loop at a time.
+    """Dollars that the project may spend, in all its runs and processes together. For one event loop at a time.
 
     Before an attempt its greatest possible price is put aside; afterwards what it took is spent and the rest comes back. An
     attempt that does not fit waits while others are on their way, since their rest may be enough, and is refused when none
     are. One refusal closes the purse, so that what is still bought does not depend on which request is small enough.
     """
 
-    def __init__(self, budget: float | None) -> None:
+    def __init__(self, budget: float | None, spending: Spending) -> None:
         self._budget = budget
+        self._spending = spending
         self._closed = False
-        self._put_aside = 0.0
         self._out = 0
         self._returned: asyncio.Future[None] | None = None
-        self.spent = 0.0
 
     @asynccontextmanager
     async def put_aside(self, most: float) -> AsyncIterator[Reserved]:
@@ -62,25 +63,33 @@ class Purse:
         Raises:
             BudgetSpent: they could exceed the budget.
         """
-        while not self._closed and not self._fits(most) and self._out:
+        name = uuid.uuid4().hex
+        while not self._closed and not (fits := self.try_to_put_aside(name, most)) and self._out:
             if self._returned is None:
                 self._returned = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._returned)
-        if self._closed or not self._fits(most):
+        if self._closed or not fits:
             self._closed = True
-            raise BudgetSpent(f"${self.spent:.4f} of ${self._budget:.4f} are spent, and the next request may cost ${most:.4f}")
+            raise BudgetSpent(
+                f"${self._spending.total:.4f} of ${self._budget:.4f} are spent or put aside, "
+                f"and the next request may cost ${most:.4f}"
+            )
         self._out += 1
-        self._put_aside += most
         reserved = Reserved(most, most)
         try:
             yield reserved
         finally:
             self._out -= 1
-            self._put_aside = self._put_aside - most if self._out else 0.0
-            self.spent += reserved.spent
+            self.settle(name, most, reserved.spent)
             if self._returned is not None:
                 self._returned.set_result(None)
                 self._returned = None
 
-    def _fits(self, most: float) -> bool:
-        return self._budget is None or self.spent + self._put_aside + most <= self._budget
+    def try_to_put_aside(self, name: str, most: float) -> bool:
+        """Put the greatest price of a request aside under a name that outlives the process; whether the budget allows it."""
+        return most == 0 or self._spending.put_aside(name, most, self._budget)
+
+    def settle(self, name: str, most: float, spent: float) -> None:
+        """What was put aside under the name cost so much."""
+        if most:
+            self._spending.settle(name, spent)

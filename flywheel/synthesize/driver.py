@@ -7,11 +7,12 @@ model's licence, and the rule that a seed counts as a whole: when its synthesize
 import asyncio
 import itertools
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 import polars as pl
@@ -20,14 +21,21 @@ from flywheel.errors import ConfigError, FlywheelError, PluginError
 from flywheel.ledger import exits, no_exits
 from flywheel.plugins import Model, Synthesizer
 from flywheel.progress import advance
-from flywheel.records import Record, from_batch, to_batch
+from flywheel.records import Message, Record, from_batch, to_batch
+from flywheel.synthesize.asked import Questions, on_behalf_of
+from flywheel.synthesize.asking import Asking
 from flywheel.synthesize.cost import Cost
 from flywheel.synthesize.faults import BudgetSpent, ModelFailed
-from flywheel.synthesize.model import Asked, on_behalf_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _CHUNK = 1_000
 _MOST_CHILDREN = 1_000
-_PROVENANCE = ("plugin=", "request=")
+_PROVENANCE = ("plugin=", "asked=", "request=")
+_TERMS = "terms="
+R = TypeVar("R")
 
 
 class Synthesized:
@@ -79,7 +87,7 @@ def synthesize(
     """Make children of seed records. Nothing happens before the result is iterated.
 
     Children come in the order of their seeds, then as yielded, however the model's answers arrive. Memory is bounded by a
-    thousand seeds, which finish before the next are read. Runs an event loop of its own, so not inside another.
+    thousand seeds, which finish before the next are read. Runs event loops of its own; inside a running one it blocks it.
 
     Args:
         seeds: batches of records; only those with split `train` are used.
@@ -139,7 +147,7 @@ class _Run:
         """One batch for each chunk of seeds. No event loop is left open while the caller holds a batch."""
         tried = 0
         while chunk := list(itertools.islice(seeds, _CHUNK)):
-            batch = self._file(chunk, asyncio.run(self._all(chunk)))
+            batch = self._file(chunk, _run(self._all(chunk)))
             tried += len(chunk)
             if batch.height:
                 yield batch
@@ -186,7 +194,7 @@ class _Run:
             ended.reason = "no_children"
         return ended
 
-    async def _children(self, seed: Record, asked: Asked, ended: _Ended) -> None:
+    async def _children(self, seed: Record, asked: Questions, ended: _Ended) -> None:
         seen: set[str] = set()
         requests: list[str] = []
         told = 0
@@ -200,18 +208,25 @@ class _Run:
                     ended.refused.append((getattr(child, "id", seed.id), reason))
                 else:
                     seen.add(child.id)
-                    ended.children.append(self._with_provenance(child, requests, asks=asked.cost.answers + asked.cost.cached > 0))
+                    ended.children.append(self._with_provenance(child, seed, asked, requests))
 
-    def _with_provenance(self, child: Record, requests: Sequence[str], *, asks: bool) -> Record:
+    def _with_provenance(self, child: Record, seed: Record, asked: Questions, requests: Sequence[str]) -> Record:
         inherited = [tag for tag in child.tags if not tag.startswith(_PROVENANCE)]
-        license = getattr(self.model, "license", None) if asks else None
-        licenses = child.licenses if license is None or license in child.licenses else (*child.licenses, license)
+        terms = [tag for tag in seed.tags if tag.startswith(_TERMS)] + [_TERMS + use.terms.value for use in asked.asked]
+        licenses = [*child.licenses, *(use.license for use in asked.asked if use.license is not None)]
+        tags = [
+            *inherited,
+            *terms,
+            self.plugin_tag,
+            *(use.tag for use in asked.asked),
+            *(f"request={key[:32]}" for key in requests),
+        ]
         return msgspec.structs.replace(
             child,
             origin=f"synthetic:{self.name}",
-            model=getattr(self.model, "name", None) if asks else None,
-            licenses=licenses,
-            tags=(*inherited, self.plugin_tag, *(f"request={key[:32]}" for key in dict.fromkeys(requests))),
+            model=asked.author,
+            licenses=tuple(dict.fromkeys(licenses)),
+            tags=tuple(dict.fromkeys((*inherited, *terms, self.plugin_tag, *uses))),
         )
 
     def _file(self, seeds: Sequence[Record], ended: Sequence[_Ended]) -> pl.DataFrame:
@@ -244,12 +259,33 @@ class TooManyChildren(Exception):
     """A synthesizer yielded more than a thousand children of one seed: it would not end."""
 
 
-class _NoModel:
-    def __init__(self, name: str) -> None:
-        self._name = name
+class _NoModel(Asking):
+    name = "none"
 
-    async def ask(self, prompt: str) -> str:  # noqa: ARG002
-        raise ConfigError(f"synthesizer {self._name!r} asks a model, and there is no [model] in the configuration")
+    def __init__(self, synthesizer: str) -> None:
+        self._synthesizer = synthesizer
+
+    async def next_message(self, *_: Any, **__: Any) -> Message:
+        self._refuse()
+
+    async def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":  # noqa: ARG002
+        self._refuse()
+
+    def role(self, name: str) -> "_NoModel":  # noqa: ARG002
+        return self
+
+    def _refuse(self) -> NoReturn:
+        raise ConfigError(f"synthesizer {self._synthesizer!r} asks a model, and there is no [model] in the configuration")
+
+
+def _run(work: Coroutine[Any, Any, R]) -> R:
+    """Run to the end in an event loop of its own, which is in another thread when this one has a loop at work."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def _wrong(child: Any, seed: Record, seen: set[str]) -> str | None:

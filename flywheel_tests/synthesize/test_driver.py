@@ -100,7 +100,10 @@ def test_a_child_says_where_it_comes_from(serve: Serve, connect: Connect, answer
     assert (formal.origin, formal.generation, formal.split, formal.model) == ("synthetic:test", 1, "train", "scripted-1")
     assert formal.licenses == ("CC-BY-4.0", "Vendor terms 2026")
     first = answers.key({"base_url": server.url, "sample": 0, **server.requests[0].body})
-    assert formal.tags == ("team=red", "tone=formal", f"plugin={Paraphrase()!r}", f"request={first[:32]}")
+    assert formal.tags == (
+        *("team=red", "tone=formal", "terms=unstated", f"plugin={Paraphrase()!r}"),
+        *("asked=generator:scripted-1(max_tokens=100)", f"request={first[:32]}"),
+    )
     assert hurried.tags[-1] != formal.tags[-1]
     assert made.cost.requests == 2
 

@@ -192,8 +192,7 @@ def test_another_sample_is_another_answer_with_another_seed(serve: Serve, connec
     model = connect(server, seed=7, temperature=0.9)
 
     async def three() -> list[str]:
-        messages = [{"role": "user", "content": "Say it."}]
-        texts = [(await model.chat(messages, sample=sample)).text for sample in (0, 1, 0)]
+        texts = [await model.ask("Say it.", sample=sample) for sample in (0, 1, 0)]
         await model.close()
         return texts
 
@@ -208,19 +207,12 @@ def test_tool_calls_are_an_answer_where_tools_were_offered(serve: Serve, connect
     model = connect(server)
 
     async def offered() -> tuple[str, str]:
-        tools = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
-        answer = await model.chat([{"role": "user", "content": "Weather?"}], tools=tools)
+        answer = await model.reply("Weather?", tools=['{"name": "weather", "parameters": {}}'])
         await model.close()
         return answer.tool_calls[0].name, answer.tool_calls[0].arguments
 
     assert asyncio.run(offered()) == ("weather", '{"city": "Oslo"}')
-
-
-def test_options_that_would_hide_answers_are_refused(serve: Serve, connect: Connect) -> None:
-    model = connect(serve(lambda _: completion()))
-
-    with pytest.raises(ValueError, match="'n'"):
-        asyncio.run(model.chat([{"role": "user", "content": "x"}], n=3))
+    assert server.requests[0].body["tools"] == [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
 
 
 def test_a_budget_stops_before_the_request_that_could_exceed_it(serve: Serve, connect: Connect) -> None:

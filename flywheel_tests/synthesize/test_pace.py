@@ -2,8 +2,10 @@
 
 import asyncio
 
+from flywheel.synthesize.cache import Answers
 from flywheel.synthesize.cost import Purse
 from flywheel.synthesize.pace import Pace
+from flywheel.synthesize.spending import Spending
 
 
 def test_a_cancelled_waiter_gives_its_turn_to_the_next() -> None:
@@ -57,9 +59,9 @@ def test_a_burst_of_429s_halves_the_pace_once_and_one_is_the_least() -> None:
     assert pace.limit == 1
 
 
-def test_a_question_waits_for_change_before_the_budget_is_called_spent() -> None:
+def test_a_question_waits_for_change_before_the_budget_is_called_spent(answers: Answers) -> None:
     async def run() -> float:
-        purse = Purse(1.0)
+        purse = Purse(1.0, Spending(answers))
         held = asyncio.Event()
 
         async def first() -> None:
@@ -74,14 +76,14 @@ def test_a_question_waits_for_change_before_the_budget_is_called_spent() -> None
                 reserved.spent = 0.2
 
         await asyncio.gather(first(), second())
-        return purse.spent
+        return Spending(answers).total
 
     assert abs(asyncio.run(run()) - 0.3) < 1e-9
 
 
-def test_a_cancelled_attempt_costs_what_was_put_aside() -> None:
+def test_a_cancelled_attempt_costs_what_was_put_aside(answers: Answers) -> None:
     async def run() -> float:
-        purse = Purse(1.0)
+        purse = Purse(1.0, Spending(answers))
 
         async def attempt() -> None:
             async with purse.put_aside(0.4):
@@ -91,6 +93,6 @@ def test_a_cancelled_attempt_costs_what_was_put_aside() -> None:
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        return purse.spent
+        return Spending(answers).total
 
     assert asyncio.run(run()) == 0.4
