@@ -214,13 +214,7 @@ class _Run:
         inherited = [tag for tag in child.tags if not tag.startswith(_PROVENANCE)]
         terms = [tag for tag in seed.tags if tag.startswith(_TERMS)] + [_TERMS + use.terms.value for use in asked.asked]
         licenses = [*child.licenses, *(use.license for use in asked.asked if use.license is not None)]
-        tags = [
-            *inherited,
-            *terms,
-            self.plugin_tag,
-            *(use.tag for use in asked.asked),
-            *(f"request={key[:32]}" for key in requests),
-        ]
+        uses = [*(use.tag for use in asked.asked), *(f"request={key[:32]}" for key in requests)]
         return msgspec.structs.replace(
             child,
             origin=f"synthetic:{self.name}",
