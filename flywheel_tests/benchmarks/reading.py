@@ -72,7 +72,7 @@ def _rows(lines: int) -> Iterator[bytes]:
             {"role": role, "content": " ".join(chance.choices(words, k=chance.randint(10, 90))) + '.\n"Sure"'}
             for role in ("system", "user", "assistant")
         ]
-        yield msgspec.json.encode({"id": f"chatcmpl-{number:020}", "model": "m", "messages": messages, "usage": {"prompt_tokens": 90}})
+        yield msgspec.json.encode({"id": f"chatcmpl-{number:020}", "messages": messages, "usage": {"prompt_tokens": 90}})
 
 
 def _bare(path: Path) -> int:
