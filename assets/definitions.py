@@ -19,6 +19,7 @@ defs = dg.Definitions(
         curate.duplicates,
         curate.verdicts,
         curate.curated,
+        *curate.contamination,
         synthesize.splits,
         *synthesize.synthetic,
         *mix.mixtures,

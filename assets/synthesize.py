@@ -37,6 +37,11 @@ checks = [
     expectations(
         "splits",
         lambda _: split_facts(PROJECT.tables),
-        {"no_family_straddles": Rule(fact="straddling", maximum=0, description="No family has rows in two splits.")},
+        {
+            "no_family_straddles": Rule(fact="straddling", maximum=0, description="No family has rows in two splits."),
+            "no_prompt_leaks": Rule(
+                fact="leaking", maximum=0, description="Nothing that a test or validation row asks is asked in a training row."
+            ),
+        },
     ),
 ]

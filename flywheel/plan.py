@@ -18,7 +18,7 @@ from flywheel import __version__, plugins
 from flywheel.curate.label_rules import LabelRule, with_rules
 from flywheel.errors import PluginError
 from flywheel.project import UNDATED, Project
-from flywheel.sections import Plugged
+from flywheel.sections import Benchmark, Plugged
 from flywheel.settings import Settings
 
 MARKER = "*"
@@ -81,15 +81,20 @@ def nodes(settings: Settings) -> dict[str, Node]:
         add(1, name, ["scrubbed"], _plugin_version("filter", plugged, settings.labels), daily=True)
     add(2, "duplicates", ["signatures", *verdicts], settings.dedup.similarity)
     add(3, "curated", ["scrubbed", *verdicts, "duplicates"], "", daily=True)
-    add(4, "splits", ["curated", "duplicates"], settings.splits)
+    benchmarks = tuple(_benchmark_version(benchmark, settings) for benchmark in settings.benchmarks)
+    overlaps = [(benchmark.name, benchmark.overlap, benchmark.semantic) for benchmark in settings.benchmarks]
+    if benchmarks:
+        add(3, "contamination", ["curated"], benchmarks, daily=True)
+    current = ["duplicates", *(["contamination"] if benchmarks else [])]
+    add(4, "splits", ["curated", "duplicates", "signatures"], settings.splits)
     for name, plugged in zip(synthetic, settings.synthesize, strict=True):
-        version = (_plugin_version("synthesizer", plugged), plugged.limit, settings.model, settings.models)
-        add(4, name, ["curated", "splits", "duplicates"], version)
+        version = (_plugin_version("synthesizer", plugged), plugged.limit, settings.model, settings.models, *overlaps)
+        add(4, name, ["curated", "splits", *current], version)
     if synthetic:
-        add(4, "verified", [*synthetic, "curated"], "")
+        add(4, "verified", [*synthetic, "curated"], (benchmarks, overlaps))
     for name, mix in zip(mixtures, settings.mix, strict=True):
         verified = ["verified"] if set(mix.take) - {"curated"} else []
-        add(4, name, ["curated", "splits", "duplicates", *verified], mix)
+        add(4, name, ["curated", "splits", *current, *verified], (mix, *overlaps))
     for name, chosen in zip(sets, settings.sets, strict=True):
         add(4, name, [f"mixture/{chosen.mix}"], (chosen, settings.canaries, _format_version(chosen.format, settings.labels)))
     add(4, "ledger", ["records", "curated", *mixtures, *sets], "")
@@ -97,6 +102,14 @@ def nodes(settings: Settings) -> dict[str, Node]:
     add(4, "coverage", ["curated"], "")
     add(4, "agreement", ["curated"], "")
     return made
+
+
+def _benchmark_version(benchmark: Benchmark, settings: Settings) -> tuple[object, ...]:
+    """What finding its texts depends on: not the thresholds, which choose among what was found."""
+    from flywheel.curate.benchmarks import digest_of
+
+    kept = msgspec.structs.replace(benchmark, license=None, overlap=0.0, semantic=1.0 if benchmark.semantic else None)
+    return kept, digest_of(benchmark, settings.root)
 
 
 def _plugin_version(kind: str, plugged: Plugged, labels: tuple[LabelRule, ...] = ()) -> str:

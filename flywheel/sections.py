@@ -161,13 +161,14 @@ class Clean(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Scrub(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[scrub]`. `ner` says how names are found: `rules` (word lists and context), or `none`, stated on purpose.
+    """`[scrub]`. `ner` says how names are found: `small` (rules and the model that comes with Flywheel), `rules` (word lists and
+    context), `none`, stated on purpose, or rules with a model of yours: `spacy:NAME`, `gliner:NAME`, `transformers:NAME`.
 
-    Without a choice there is no default that finds nothing: `rules` is the least. `entities` limits what is replaced
+    There is no default that finds nothing, and a model that is missing is an error. `entities` limits what is replaced
     (all when empty), `regions` are the phone regions, `allow` are values that are never personal.
     """
 
-    ner: str = "rules"
+    ner: str = "small"
     entities: tuple[str, ...] = ()
     regions: tuple[str, ...] = ("US", "GB", "DE", "FR", "IN", "CA", "AU")
     allow: tuple[str, ...] = ()
@@ -202,6 +203,27 @@ class Splits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     validation: Share = 0.05
     test: Share = 0.05
     seed: int = 0
+
+
+class Benchmark(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[[benchmarks]]`: an evaluation set, whose rows no training set may hold.
+
+    `url` is a glob or a list of globs, relative to the file: JSON Lines, JSON, CSV or Parquet. `fields` name the texts to look
+    for (`question`, `doc.query`); without it, the first of the usual names that a row has. A text is looked for by the
+    greatest of `ngrams` (in words) that it is long enough for, and by equality with a whole message or line when it is too
+    short for any. `overlap` is the least share of a text's n-grams that a record must hold to go; 0 for a single one.
+    N-grams that more than `template` of the set's texts share prove nothing. `semantic` also finds texts by the cosine of
+    their embeddings, from that similarity on. `license` is for your own record.
+    """
+
+    name: Name
+    url: str | tuple[str, ...]
+    fields: tuple[str, ...] = ()
+    license: str | None = None
+    ngrams: tuple[Annotated[int, Meta(ge=1, le=13)], ...] = (13, 8)
+    overlap: Share = 0.0
+    template: Annotated[int, Meta(ge=1)] = 10
+    semantic: Annotated[float, Meta(gt=0, le=1)] | None = None
 
 
 class Plugged(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from flywheel.curate.label_rules import LabelRule
 from flywheel.errors import ConfigError
 from flywheel.sections import (
     PERMISSIVE,
+    Benchmark,
     Canaries,
     Clean,
     Dedup,
@@ -45,6 +46,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     canaries: Canaries = Canaries()
     dedup: Dedup = Dedup()
     splits: Splits = Splits()
+    benchmarks: list[Benchmark] = []
     filters: list[dict[str, Any]] | None = None
     labels: list[LabelRule] = []
     synthesize: list[dict[str, Any]] = []
@@ -84,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     canaries: Canaries = Canaries()
     dedup: Dedup
     splits: Splits
+    benchmarks: tuple[Benchmark, ...] = ()
     filters: tuple[Plugged, ...]
     labels: tuple[LabelRule, ...] = ()
     synthesize: tuple[Synthesis, ...]
@@ -154,6 +157,7 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
         canaries=file.canaries,
         dedup=file.dedup,
         splits=file.splits,
+        benchmarks=tuple(file.benchmarks),
         filters=_plugged(path, "filters", filters),
         labels=tuple(file.labels),
         synthesize=tuple(_synthesis(path, entry) for entry in _plugged(path, "synthesize", file.synthesize)),
@@ -256,7 +260,7 @@ def _role(path: Path, role: str, own: dict[str, Any], model: ModelSettings | Non
 
 
 def _check_names(settings: Settings) -> None:
-    for section in ("public", "labels", "sql", "filters", "synthesize", "mix", "sets"):
+    for section in ("public", "benchmarks", "labels", "sql", "filters", "synthesize", "mix", "sets"):
         names = [entry.name for entry in getattr(settings, section)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"{settings.path}: two [[{section}]] are called {twice[0]!r}; give one another `name`.")

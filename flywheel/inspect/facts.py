@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from flywheel.curate.dedup.prompts import prompt_hashes
 from flywheel.tables import Tables
 
 
@@ -69,6 +70,11 @@ def duplicate_facts(tables: Tables, table: str) -> dict[str, float]:
 
 
 def split_facts(tables: Tables) -> dict[str, float]:
-    """`straddling`: families with rows in more than one split."""
-    families = tables.scan("splits").group_by("family").agg(splits=pl.col("split").n_unique())
-    return {"straddling": float(families.filter(pl.col("splits") > 1).select(pl.len()).collect().item())}
+    """`straddling`: families with rows in more than one split; `leaking`: prompts that are asked in more than one."""
+    splits = tables.read("splits")
+    asked = splits.join(prompt_hashes(tables.scan("signatures")), on=["id", "day"], how="left").drop_nulls("prompt")
+    return {"straddling": _straddling(splits, "family"), "leaking": _straddling(asked, "prompt")}
+
+
+def _straddling(splits: pl.DataFrame, by: str) -> float:
+    return float((splits.group_by(by).agg(splits=pl.col("split").n_unique())["splits"] > 1).sum())

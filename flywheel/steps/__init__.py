@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flywheel.engine import Made
 from flywheel.plan import Plan
 from flywheel.project import Project
-from flywheel.steps import build, curate, ingest, inspect
+from flywheel.steps import build, contamination, curate, ingest, inspect
 
 _OF_ONE_DAY: dict[str, Callable[[Project, str, str, int], Made]] = {
     "records": ingest.records,
@@ -18,6 +18,7 @@ _OF_ONE_DAY: dict[str, Callable[[Project, str, str, int], Made]] = {
     "signatures": curate.signatures,
     "verdicts": curate.verdicts,
     "curated": curate.curated,
+    "contamination": contamination.contamination,
 }
 _OF_ALL_DAYS: dict[str, Callable[[Project, str, int], Made]] = {
     "log_files": ingest.log_files,

@@ -15,6 +15,7 @@ from flywheel.plugins import Format
 from flywheel.project import Project
 from flywheel.records import empty, from_batch
 from flywheel.schema import SCHEMA, column
+from flywheel.steps.contamination import clean, contaminated
 
 TRAINING_SETS = pa.schema(
     [
@@ -46,9 +47,12 @@ LABELS = pa.schema(
 
 def splits(project: Project, _: str, fingerprint: int) -> Made:
     """Assign every family of records to a split."""
+    from flywheel.curate.dedup.prompts import prompt_hashes
     from flywheel.mix.splits import SPLITS, assign_splits
 
     curated = project.tables.scan("curated").select("id", "day", "parents", "session").collect()
+    asked = prompt_hashes(project.tables.scan("signatures"))
+    curated = curated.join(asked, on=["id", "day"], how="left", maintain_order="left")
     links = project.tables.read("duplicates").select("id", "kept")
     splits = assign_splits(curated, links, settings=project.settings.splits)
     written = project.tables.write("splits", splits, schema=SPLITS, fingerprint=fingerprint)
@@ -97,7 +101,7 @@ def verified(project: Project, _: str, fingerprint: int) -> Made:
             for batch in project.tables.batches(f"synthetic/{entry.name}"):
                 parents = batch.select(pl.col("parents").explode().unique().implode()).item()
                 seeds = project.tables.scan("curated").filter(pl.col("id").is_in(parents)).select(SCHEMA.names).collect()
-                yield batch.height, verify(batch.select(SCHEMA.names), seeds, seen=seen)
+                yield batch.height, clean(project, verify(batch.select(SCHEMA.names), seeds, seen=seen))
 
     return write_stage(project.tables, "verified", outcomes(), fingerprint=fingerprint)
 
@@ -105,9 +109,10 @@ def verified(project: Project, _: str, fingerprint: int) -> Made:
 def source_rows(
     project: Project, source: str, columns: Sequence[str] = tuple(SCHEMA.names)
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """The rows that may be taken from `curated` or `synthetic/NAME`, with their split, and exits of those that repeat another.
+    """The rows that may be taken from `curated` or `synthetic/NAME`, with their split, and exits of the others.
 
     `curated` used the duplicates of its time; a later day may have brought an older copy since, so they are applied again.
+    Rows that hold text of a benchmark leave here.
     """
     if source != "curated":
         for batch in project.tables.batches("verified", columns=sorted({*columns, "origin"})):
@@ -115,13 +120,18 @@ def source_rows(
             yield own.select(columns), no_exits()
         return
     splits = project.tables.read("splits").select("id", "day", assigned="split")
-    duplicates = project.tables.read("duplicates").unique(["id", "day"], keep="first")
+    leaving = _leaving(project)
     for batch in project.tables.batches("curated", columns=sorted({*columns, "id", "day"})):
-        repeated = batch.select("id", "day").join(duplicates, on=["id", "day"], how="inner", maintain_order="left")
-        current = batch.join(repeated, on=["id", "day"], how="anti", maintain_order="left")
+        gone = batch.select("id", "day").join(leaving, on=["id", "day"], how="inner", maintain_order="left")
+        current = batch.join(gone, on=["id", "day"], how="anti", maintain_order="left")
         joined = current.join(splits, on=["id", "day"], how="left", maintain_order="left").with_columns(split="assigned")
-        left = exits(repeated["id"], repeated["reason"], into=repeated["kept"], score=repeated["similarity"])
-        yield joined.select(columns), left
+        yield joined.select(columns), exits(gone["id"], gone["reason"], into=gone["into"], score=gone["score"])
+
+
+def _leaving(project: Project) -> pl.DataFrame:
+    """Who of `curated` is in no set, as things stand now: `id`, `day`, `reason`, `into`, `score`; one row a record."""
+    repeated = project.tables.read("duplicates").select("id", "day", "reason", into="kept", score="similarity")
+    return pl.concat([repeated, contaminated(project)], how="diagonal").unique(["id", "day"], keep="first")
 
 
 def mixture(project: Project, name: str, fingerprint: int) -> Made:
