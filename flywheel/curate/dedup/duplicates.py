@@ -1,15 +1,20 @@
 """Which conversations repeat another one, over all days, and which one stays."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from flywheel.curate.dedup.matching import candidates, nearest_kept
-from flywheel.curate.dedup.shingles import Sets
-from flywheel.curate.dedup.words import Int64s, UInt64s
+from flywheel.curate.dedup.compiled import compiled
+from flywheel.curate.dedup.components import connected
+from flywheel.curate.dedup.lookup import Index
+from flywheel.curate.dedup.matching import candidates, folded, nearest_kept
+from flywheel.curate.dedup.rows import Rows, batches, read_rows
+from flywheel.curate.dedup.spool import Spool
+from flywheel.curate.dedup.words import Int64s, UInt32s
 from flywheel.schema import column
 
 DUPLICATES = pa.schema(
@@ -25,9 +30,12 @@ DUPLICATES = pa.schema(
 REASONS = ("same_id", "other_version", "exact", "prefix", "near")
 _SAME_ID, _OTHER_VERSION, _EXACT, _PREFIX, _NEAR = range(5)
 _STAYS = -1
+_GROUP_ROWS = 1 << 16
 
 
-def find_duplicates(signatures: pl.DataFrame | pl.LazyFrame, *, similarity: float = 0.8) -> pl.DataFrame:
+def find_duplicates(
+    signatures: pl.DataFrame | pl.LazyFrame, *, similarity: float = 0.8, scores: pl.LazyFrame | None = None
+) -> pl.DataFrame:
     """Find the conversations that repeat another one.
 
     Records are taken oldest first (`created_at`, then `id`, nulls last, then `day`). A record goes for the first of these
@@ -63,25 +71,21 @@ def find_duplicates(signatures: pl.DataFrame | pl.LazyFrame, *, similarity: floa
     if not 0 < similarity <= 1:
         raise ValueError(f"similarity must be above 0 and at most 1, not {similarity}")
     lazy = signatures.lazy()
-    small = lazy.select("id", "day", "created_at", "exact", "words", "beginnings").collect()
-    if repeated := small.height - small.select("id", "day").n_unique():
-        raise ValueError(f"{repeated} signatures repeat an id within a day; ids are unique within a partition")
-    aged = small.sort("created_at", "id", "day", nulls_last=True)
-    del small
-    verdict = _Verdict(aged.height)
-    _same_id(aged, verdict)
-    _exact(aged, verdict)
-    _prefix(aged, verdict)
-    _near(aged, lazy, verdict, similarity)
+    rows = read_rows(lazy, scores)
+    verdict = _Verdict(len(rows))
+    _same_id(rows, verdict)
+    _exact(rows, verdict)
+    _prefix(rows, lazy, verdict)
+    _near(rows, lazy, verdict, similarity)
     verdict.settle()
     gone = np.flatnonzero(verdict.reason != _STAYS)
-    kept = verdict.target[gone]
+    (ids, days), (kept, kept_days) = rows.names(gone), rows.names(verdict.target[gone])
     return pl.DataFrame(
         {
-            "id": aged["id"][gone],
-            "day": aged["day"][gone],
-            "kept": aged["id"][kept],
-            "kept_day": aged["day"][kept],
+            "id": ids,
+            "day": days,
+            "kept": kept,
+            "kept_day": kept_days,
             "reason": pl.Series(np.array(REASONS)[verdict.reason[gone]], dtype=pl.String),
             "similarity": pl.Series(verdict.similarity[gone], dtype=pl.Float64, nan_to_null=True),
         }
@@ -120,85 +124,99 @@ class _Verdict:
             self.target = further
 
 
-def _same_id(aged: pl.DataFrame, verdict: _Verdict) -> None:
-    rows = (
-        aged.select("id", "day", "exact", turns=pl.col("beginnings").list.len())
-        .with_row_index("row")
-        .filter(pl.col("id").is_duplicated())
-        .sort("id", "turns", "day", descending=[False, True, False])
+def _same_id(rows: Rows, verdict: _Verdict) -> None:
+    first = Index(rows.ids.hash().to_numpy()[rows.order]).first()
+    repeats = np.flatnonzero(first != np.arange(len(first)))
+    if not len(repeats):
+        return
+    suspects = np.unique(np.concatenate([first[repeats], repeats]))
+    ids, days = rows.names(suspects)
+    named = pl.DataFrame(
+        {"row": suspects, "id": ids, "day": days, "exact": rows.exact[suspects], "turns": rows.turns[suspects]}
+    ).filter(pl.col("id").is_duplicated())
+    if repeated := named.height - named.select("id", "day").n_unique():
+        raise ValueError(f"{repeated} signatures repeat an id within a day; ids are unique within a partition")
+    gone = (
+        named.sort("id", "turns", "day", descending=[False, True, False])
         .with_columns(pl.col("row").first().over("id").alias("stays"), same=pl.col("exact") == pl.col("exact").first().over("id"))
         .filter(pl.col("row") != pl.col("stays"))
     )
-    reason = np.where(rows["same"].to_numpy(), _SAME_ID, _OTHER_VERSION)
-    verdict.drop(rows["row"].to_numpy().astype(np.int64), reason, rows["stays"].to_numpy().astype(np.int64))
+    reason = np.where(gone["same"].to_numpy(), _SAME_ID, _OTHER_VERSION)
+    verdict.drop(gone["row"].to_numpy(), reason, gone["stays"].to_numpy())
 
 
-def _exact(aged: pl.DataFrame, verdict: _Verdict) -> None:
-    rows = verdict.staying()
-    oldest = _oldest_equal(aged["exact"][rows])
-    later = oldest != np.arange(len(rows))
-    verdict.drop(rows[later], _EXACT, rows[oldest[later]], 1.0)
+def _exact(rows: Rows, verdict: _Verdict) -> None:
+    staying = verdict.staying()
+    first = Index(rows.exact[staying]).first()
+    later = np.flatnonzero(first != np.arange(len(first)))
+    verdict.drop(staying[later], _EXACT, staying[first[later]], 1.0)
 
 
-def _oldest_equal(values: pl.Series) -> Int64s:
-    """For each value the position of its first occurrence."""
-    frame = pl.DataFrame({"value": values, "row": pl.int_range(len(values), dtype=pl.Int64, eager=True)})
-    positions: Int64s = frame.select(pl.col("row").min().over("value")).to_series().to_numpy()
-    return positions
+def _prefix(rows: Rows, signatures: pl.LazyFrame, verdict: _Verdict) -> None:
+    staying = verdict.staying()
+    exact, turns = Index(rows.exact[staying]), rows.turns[staying]
+    ended = staying[turns > 0]
+    ends = Index(rows.end[ended])
+    longest = np.full(len(ended), -1, np.int32)
+    for hashes, offsets, beginnings in batches(signatures, "beginnings"):
+        inner = np.ones(len(beginnings), bool)
+        inner[offsets[1:][np.diff(offsets) > 0] - 1] = False
+        places = np.where(inner, ends.find(beginnings.view(np.uint64)), -1).astype(np.int32)
+        _keep_longest(exact.find(hashes), offsets, places, turns, longest)
+    place = ends.first()
+    found = np.flatnonzero(longest[place] >= 0)
+    verdict.drop(ended[found], _PREFIX, staying[longest[place[found]]])
 
 
-def _prefix(aged: pl.DataFrame, verdict: _Verdict) -> None:
-    rows = verdict.staying()
-    beginnings = aged.select("beginnings")[rows].with_columns(row=pl.Series(rows), turns=pl.col("beginnings").list.len())
-    ends = beginnings.lazy().select("row", end=pl.col("beginnings").list.last()).drop_nulls()
-    longest = (
-        beginnings.lazy()
-        .filter(pl.col("turns") > 1)
-        .select("row", "turns", end=pl.col("beginnings").list.head(pl.col("turns") - 1))
-        .explode("end")
-        .join(ends.select("end").unique(), on="end", how="semi")
-        .sort("turns", "row", descending=[True, False])
-        .group_by("end")
-        .agg(longest=pl.col("row").first())
-    )
-    found = ends.join(longest, on="end").select("row", "longest").collect()
-    verdict.drop(found["row"].to_numpy(), _PREFIX, found["longest"].to_numpy())
+@compiled
+def _keep_longest(rows: Any, offsets: Any, places: Any, turns: Any, longest: Any) -> None:  # pragma: no cover
+    """Of the rows that go on after each place, note the one with most turns, the first of those."""
+    for i in range(len(rows)):
+        row = rows[i]
+        for position in range(offsets[i], offsets[i + 1]):
+            place = places[position]
+            if row >= 0 and place >= 0:
+                best = longest[place]
+                if best < 0 or turns[row] > turns[best] or (turns[row] == turns[best] and row < best):
+                    longest[place] = row
 
 
-def _near(aged: pl.DataFrame, signatures: pl.LazyFrame, verdict: _Verdict, similarity: float) -> None:
-    rows = verdict.staying()
-    rows = rows[aged["words"][rows].is_not_null().to_numpy()]
-    if not len(rows):
-        return
-    oldest = _oldest_equal(aged["words"][rows])
-    distinct = rows[np.unique(oldest)]
-    among = candidates(_matrix(_fetch(signatures, "bands", aged["exact"][distinct])))
-    if len(among.rows):
-        sets = _sets(_fetch(signatures, "shingles", aged["exact"][distinct[among.rows]]))
-        pairs = nearest_kept(sets, among, similarity=similarity)
-        verdict.drop(distinct[pairs.later], _NEAR, distinct[pairs.earlier], pairs.jaccard)
-    later = np.flatnonzero(oldest != np.arange(len(rows)))
-    twin = rows[oldest[later]]
+def _near(rows: Rows, signatures: pl.LazyFrame, verdict: _Verdict, similarity: float) -> None:
+    staying = verdict.staying()
+    worded = staying[rows.words[staying] != 0]
+    first = Index(rows.words[worded]).first()
+    distinct = worded[first == np.arange(len(first))]
+    exact = Index(rows.exact[distinct])
+    bands = _read_bands(signatures, exact)
+    groups = connected(bands, limit=_GROUP_ROWS)
+    if len(groups.rows):
+        spool = Spool(groups, len(distinct))
+        for hashes, offsets, shingles in batches(signatures, "shingles"):
+            spool.add(exact.find(hashes), offsets, shingles.view(np.uint32))
+        for group, (start, stop) in enumerate(pairwise(groups.starts)):
+            members = distinct[groups.rows[start:stop]]
+            among = candidates(bands[:, groups.rows[start:stop]])
+            pairs = nearest_kept(spool.load(group), among, similarity=similarity)
+            verdict.drop(members[pairs.later], _NEAR, members[pairs.earlier], pairs.jaccard)
+    later = np.flatnonzero(first != np.arange(len(first)))
+    twin = worded[first[later]]
     near = np.where(verdict.reason[twin] == _NEAR, verdict.similarity[twin], 1.0)
-    verdict.drop(rows[later], _NEAR, verdict.target[twin], near)
+    verdict.drop(worded[later], _NEAR, verdict.target[twin], near)
 
 
-def _fetch(signatures: pl.LazyFrame, name: str, exact: pl.Series) -> pl.Series:
-    """A column's values for conversations named by their `exact` hash, in that order; equal ones have equal values."""
-    wanted = pl.LazyFrame({"exact": exact, "row": pl.int_range(len(exact), dtype=pl.UInt32, eager=True)})
-    found = signatures.select("exact", name).join(wanted, on="exact").collect()
-    _, first = np.unique(found["row"].to_numpy(), return_index=True)
-    return found[name].gather(first)
-
-
-def _sets(shingles: pl.Series) -> Sets:
-    array: Any = shingles.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    return Sets(array.offsets.to_numpy(), array.values.to_numpy(zero_copy_only=False).view(np.uint32))
-
-
-def _matrix(bands: pl.Series) -> UInt64s:
-    widths = bands.list.len().unique().sort().to_list()
-    if len(widths) > 1:
-        raise ValueError(f"signatures have {widths} bands; sign all days with the same `[dedup]` settings")
-    flat: UInt64s = bands.explode(empty_as_null=False, keep_nulls=False).to_numpy().view(np.uint64)
-    return flat.reshape(len(bands), -1)
+def _read_bands(signatures: pl.LazyFrame, exact: Index) -> UInt32s:
+    """The upper halves of the band hashes, shape (bands, rows of the index): candidates are verified, so that 32 bits do."""
+    bands = np.empty((0, len(exact.values)), np.uint32)
+    widths: set[int] = set()
+    for hashes, offsets, values in batches(signatures, "bands"):
+        sizes = np.diff(offsets)
+        widths |= set(np.unique(sizes[sizes > 0]).tolist())
+        if len(widths) > 1:
+            raise ValueError(f"signatures have {sorted(widths)} bands; sign all days with the same `[dedup]` settings")
+        if not widths:
+            continue
+        if not len(bands):
+            bands = np.empty((*widths, len(exact.values)), np.uint32)
+        found = exact.find(hashes)[sizes > 0]
+        bands[:, found[found >= 0]] = folded(values.view(np.uint64).reshape(len(found), -1)[found >= 0])
+    return bands

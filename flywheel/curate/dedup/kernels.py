@@ -109,7 +109,7 @@ def shingle_rows(
             if counted[segment]:
                 found = read
         made = _ngram_hashes(tokens, found, ngram, out[used:])
-        counts[row] = _sort_distinct(out[used : used + made], scratch)
+        counts[row] = sort_distinct(out[used : used + made], scratch)
         used += counts[row]
     return used
 
@@ -131,7 +131,7 @@ def _ngram_hashes(tokens: Any, found: int, ngram: int, out: Any) -> int:  # prag
 
 
 @compiled
-def _sort_distinct(values: Any, scratch: Any) -> int:  # pragma: no cover
+def sort_distinct(values: Any, scratch: Any) -> int:  # pragma: no cover
     """Sort in place, drop repeats, return how many are left. Hashes are uniform: scatter by leading bits, then tidy up."""
     count = len(values)
     if count < 2:

@@ -5,34 +5,35 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flywheel.curate.dedup.compiled import compiled
+from flywheel.curate.dedup.components import sorted_keys
+from flywheel.curate.dedup.lookup import ROW_LIMIT
 from flywheel.curate.dedup.shingles import Sets
-from flywheel.curate.dedup.words import Float64s, Int32s, Int64s, UInt64s
+from flywheel.curate.dedup.spool import Spans
+from flywheel.curate.dedup.words import Float64s, Int32s, Int64s, UInt32s, UInt64s
 
 REACH = 256
 
 
 class Candidates(NamedTuple):
-    """Rows that share a bucket with another one, ascending; for each band of each the bucket's number, below `total`, or -1."""
+    """For each row and band the number of the bucket that it shares with another row, below `total`, or -1."""
 
-    rows: Int64s
     buckets: Int32s
     total: int
 
 
-def candidates(bands: UInt64s) -> Candidates:
-    """Rows of which a band hash, at its position, occurs twice or more; `bands` has the shape (rows, bands)."""
-    buckets = np.full(bands.shape, -1, np.int32)
-    count = 0
-    for band in range(bands.shape[1]):
-        order = np.argsort(bands[:, band])
-        ordered = bands[order, band]
-        repeats = ordered[1:] == ordered[:-1]
-        first = np.flatnonzero(np.diff(repeats, prepend=False) & repeats)
-        shared = np.flatnonzero(np.append(repeats, False) | np.insert(repeats, 0, False))
-        buckets[order[shared], band] = np.searchsorted(first, shared, side="right") - 1 + count
-        count += len(first)
-    rows = np.flatnonzero((buckets >= 0).any(axis=1))
-    return Candidates(rows, buckets[rows], count)
+def candidates(bands: UInt32s) -> Candidates:
+    """Buckets of rows whose hashes are equal in a band; `bands` has the shape (bands, rows)."""
+    buckets = np.empty(bands.shape[::-1], np.int32)
+    total = 0
+    for band, hashes in enumerate(bands):
+        total = _number(sorted_keys(hashes), total, buckets[:, band])
+    return Candidates(buckets, total)
+
+
+def folded(bands: UInt64s) -> UInt32s:
+    """The upper halves of band hashes, bands first: candidates are verified, so that 32 bits are enough to find them."""
+    halves: UInt32s = np.ascontiguousarray((bands >> np.uint64(32)).astype(np.uint32).T)
+    return halves
 
 
 class Pairs(NamedTuple):
@@ -43,7 +44,7 @@ class Pairs(NamedTuple):
     jaccard: Float64s
 
 
-def nearest_kept(sets: Sets, among: Candidates, *, similarity: float) -> Pairs:
+def nearest_kept(sets: Spans, among: Candidates, *, similarity: float) -> Pairs:
     """Drop, row by row, each candidate that is similar to an earlier one that was not dropped; link it to the most similar.
 
     Rows are compared with kept rows only, so that 50,000 variations on one text cost 50,000 comparisons, and nobody is
@@ -52,7 +53,7 @@ def nearest_kept(sets: Sets, among: Candidates, *, similarity: float) -> Pairs:
     `REACH` of them: time stays linear, and a pair is missed when it is farther apart than that in every bucket it shares.
 
     Args:
-        sets: the candidates' sets, one for each of `among.rows`, none empty; rows come in order of precedence.
+        sets: the rows' sets, none empty; rows come in order of precedence.
         similarity: above 0, at most 1.
     """
     return _compared(sets, among, similarity, greedy=True)
@@ -64,28 +65,44 @@ def similar_pairs(sets: Sets, bands: UInt64s, *, similarity: float) -> Pairs:
     Memory and time grow with the number of pairs, up to half the square of the sets. Empty sets are in no pair.
     """
     filled = np.flatnonzero(np.diff(sets.offsets))
-    among = candidates(bands[filled])
-    rows = filled[among.rows]
-    pairs = _compared(sets.take(rows), Candidates(rows, among.buckets, among.total), similarity, greedy=False)
+    spans = Spans(sets.values, sets.offsets[filled], sets.offsets[filled + 1])
+    pairs = _compared(spans, candidates(folded(bands[filled])), similarity, greedy=False)
     order = np.lexsort((pairs.earlier, pairs.later))
-    return Pairs(pairs.later[order], pairs.earlier[order], pairs.jaccard[order])
+    return Pairs(filled[pairs.later[order]], filled[pairs.earlier[order]], pairs.jaccard[order])
 
 
-def _compared(sets: Sets, among: Candidates, similarity: float, *, greedy: bool) -> Pairs:
-    later, earlier, jaccard = _compare(sets.offsets, sets.values, among.buckets, among.total, similarity, greedy)
-    return Pairs(among.rows[later], among.rows[earlier], jaccard)
+def _compared(sets: Spans, among: Candidates, similarity: float, *, greedy: bool) -> Pairs:
+    kind = np.int32 if among.buckets.size < ROW_LIMIT else np.int64
+    heads, links = np.full(among.total, -1, kind), np.empty(among.buckets.size, kind)
+    return Pairs(*_compare(sets.starts, sets.stops, sets.values, among.buckets, heads, links, similarity, greedy))
 
 
 @compiled
-def _compare(offsets: Any, values: Any, buckets: Any, count: int, similarity: float, greedy: bool) -> Any:  # pragma: no cover
+def _number(keys: Any, total: int, buckets: Any) -> int:  # pragma: no cover
+    """Number the runs of equal upper halves, from `total` on; returns the number after the last."""
+    start = 0
+    for stop in range(1, len(keys) + 1):
+        if stop < len(keys) and keys[stop] >> np.uint64(32) == keys[start] >> np.uint64(32):
+            continue
+        shared = stop - start > 1
+        for i in range(start, stop):
+            buckets[keys[i] & np.uint64(0xFFFFFFFF)] = total if shared else -1
+        total += shared
+        start = stop
+    return total
+
+
+@compiled
+def _compare(
+    starts: Any, stops: Any, values: Any, buckets: Any, heads: Any, links: Any, similarity: float, greedy: bool
+) -> Any:  # pragma: no cover
     """Each row against the earlier members of its buckets, which are linked lists of entries row * bands + band."""
     size, bands = buckets.shape
-    heads, links = np.full(count, -1, np.int64), np.empty(size * bands, np.int64)
-    seen = np.full(size, -1, np.int64)
+    seen = np.full(size, -1, np.int32)
     later, earlier, jaccard = np.empty(1024, np.int64), np.empty(1024, np.int64), np.empty(1024, np.float64)
     found = 0
     for row in range(size):
-        mine = values[offsets[row] : offsets[row + 1]]
+        mine = values[starts[row] : stops[row]]
         nearest = found
         for band in range(bands):
             entry = heads[buckets[row, band]] if buckets[row, band] >= 0 else -1
@@ -98,7 +115,7 @@ def _compare(offsets: Any, values: Any, buckets: Any, count: int, similarity: fl
                     continue
                 seen[other] = row
                 bar = jaccard[nearest] if greedy and found > nearest else similarity
-                overlap = _jaccard(mine, values[offsets[other] : offsets[other + 1]], bar)
+                overlap = _jaccard(mine, values[starts[other] : stops[other]], bar)
                 if overlap < bar or (greedy and found > nearest and overlap == bar and other > earlier[nearest]):
                     continue
                 if greedy:

@@ -1,0 +1,70 @@
+"""What the search for duplicates keeps of every record in memory, in the order in which records take precedence."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from flywheel.curate.dedup.words import Int64s, UInt32s, UInt64s
+
+_BATCH_ROWS = 50_000
+_SMALL = ("exact", "words", "end")
+
+
+class Rows(NamedTuple):
+    """Columns of all records, about 36 bytes a row without the ids; row 0 takes precedence over all others.
+
+    `order` says where in `ids` and `days` each row is; `words` is 0 without words, `end` (the hash of the whole conversation
+    without system prompts) is meaningless where `turns` is 0.
+    """
+
+    ids: pl.Series
+    days: pl.Series
+    order: UInt32s
+    exact: UInt64s
+    words: UInt64s
+    end: UInt64s
+    turns: UInt32s
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def names(self, rows: Any) -> tuple[pl.Series, pl.Series]:
+        """Ids and days of some rows."""
+        places = self.order[rows]
+        return self.ids.gather(places), self.days.gather(places).cast(pl.String)
+
+
+def read_rows(signatures: pl.LazyFrame, scores: pl.LazyFrame | None) -> Rows:
+    """The small columns of all signatures: the best score first, where there are scores, then the oldest.
+
+    Ties are broken by id, then day; a record without score comes after all that have one, one without a date after all of its
+    score that have one.
+    """
+    days = signatures.select(pl.col("day").unique()).collect()["day"].sort()
+    day = pl.col("day").cast(pl.Enum(days))
+    keys = ["created_at", "id", "day"]
+    if scores is not None:
+        known = scores.select("id", "day", score=pl.col("score").fill_nan(None))
+        signatures = signatures.join(known, on=["id", "day"], how="left")
+        keys.insert(0, "score")
+    ends = pl.col("beginnings").list
+    frame = signatures.select(
+        *("id", day, "exact", pl.col("words").fill_null(0), "created_at", *(["score"] if scores is not None else [])),
+        end=ends.last().fill_null(0),
+        turns=ends.len(),
+    ).collect()
+    descending = [key == "score" for key in keys]
+    order = frame.select(pl.arg_sort_by(*keys, descending=descending, nulls_last=True)).to_series().to_numpy()
+    small = {name: frame[name].to_numpy().view(np.uint64)[order] for name in _SMALL}
+    return Rows(frame["id"], frame["day"], order, **small, turns=frame["turns"].to_numpy()[order])
+
+
+def batches(signatures: pl.LazyFrame, column: str) -> Iterator[tuple[UInt64s, Int64s, Any]]:
+    """A list column in batches, in no order: the rows' `exact` hashes, the lists' offsets, their values."""
+    for batch in signatures.select("exact", column).collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False):
+        lists: Any = batch[column].rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+        offsets = lists.offsets.to_numpy()
+        values = lists.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]]
+        yield batch["exact"].to_numpy().view(np.uint64), offsets - offsets[0], values
