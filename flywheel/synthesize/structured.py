@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 _FENCED = re.compile(r"\A\s*```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```\s*\Z", re.DOTALL)
 _MOST_WORDS = 300
+_DEEP = 6
 
 
 class InvalidAnswer(Exception):
@@ -107,25 +108,26 @@ class _Examples:
         self._definitions = definitions
         self._text = text
 
-    def of(self, schema: Mapping[str, Any]) -> Any:
+    def of(self, schema: Mapping[str, Any], depth: int = 0) -> Any:
         if "$ref" in schema:
-            return self.of(self._definitions[schema["$ref"].rpartition("/")[2]])
+            return self.of(self._definitions[schema["$ref"].rpartition("/")[2]], depth)
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
             return schema["enum"][0]
         if alternatives := schema.get("anyOf") or schema.get("oneOf"):
-            return self.of(alternatives[0])
+            return self.of(alternatives[0], depth)
         kind = schema.get("type", "object" if "properties" in schema else "string")
-        return self._typed(kind[0] if isinstance(kind, list) else kind, schema)
+        return self._typed(kind[0] if isinstance(kind, list) else kind, schema, depth + 1)
 
-    def _typed(self, kind: str, schema: Mapping[str, Any]) -> Any:
+    def _typed(self, kind: str, schema: Mapping[str, Any], depth: int) -> Any:
         if kind == "object":
-            return {name: self.of(value) for name, value in schema.get("properties", {}).items()}
+            return {name: self.of(value, depth) for name, value in schema.get("properties", {}).items()}
         if kind == "array":
-            each = schema.get("prefixItems")
-            count = max(1, schema.get("minItems", 1))
-            return [self.of(item) for item in each] if each else [self.of(schema.get("items", {})) for _ in range(count)]
+            if each := schema.get("prefixItems"):
+                return [self.of(item, depth) for item in each]
+            count = max(depth < _DEEP, schema.get("minItems", 0))  # a tree must end
+            return [self.of(schema.get("items", {}), depth) for _ in range(count)]
         if kind in ("integer", "number"):
             return schema.get("minimum", schema.get("maximum", 1))
         if kind == "boolean":

@@ -1,7 +1,7 @@
 """What the synthesis tests share."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 from flywheel.synthesize.cache import Answers
 from flywheel.synthesize.model import OpenAIModel
 from flywheel.synthesize.model_settings import ModelSettings
+from flywheel.synthesize.roles import connect as connect_roles
 from flywheel_tests.synthesize.scripted_server import ScriptedServer, completion
 
 Serve = Callable[..., ScriptedServer]
@@ -44,8 +45,14 @@ def connect(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Connect:
     """An impatient model on a server: `connect(server, concurrency=1)`. A million tokens cost $1 in and $2 out."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
-    def connected(server: ScriptedServer, *, longest_wait: float = 0.05, **settings: object) -> OpenAIModel:
-        chosen = {
+    def connected(
+        server: ScriptedServer,
+        *,
+        longest_wait: float = 0.05,
+        roles: Mapping[str, Mapping[str, object]] | None = None,
+        **settings: object,
+    ) -> OpenAIModel:
+        chosen: dict[str, object] = {
             "model": "scripted-1",
             "base_url": server.url,
             "key_env": "",
@@ -55,7 +62,11 @@ def connect(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Connect:
             "dollars_per_million_input": 1.0,
             "dollars_per_million_output": 2.0,
         }
-        made = ModelSettings(**{**chosen, **settings})  # type: ignore[arg-type]
-        return OpenAIModel(made, answers=answers, backoff=0.01, longest_wait=longest_wait)
+
+        def made(own: Mapping[str, object]) -> ModelSettings:
+            return ModelSettings(**{**chosen, **own})  # type: ignore[arg-type]
+
+        others = {role: made(own) for role, own in (roles or {}).items()}
+        return connect_roles(made(settings), others, answers=answers, backoff=0.01, longest_wait=longest_wait)
 
     return connected

@@ -15,7 +15,8 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Request:
-    """One request: its last message's text, how many with the same text came before it, when, and all that came with it."""
+    """One request: its last message's text (or the texts to embed, a line each), how many with the same text came before it,
+    when, and all that came with it."""
 
     prompt: str
     nth: int
@@ -45,6 +46,12 @@ def completion(
     return Reply(json.dumps(body).encode())
 
 
+def embeddings(*vectors: list[float], tokens: int | None = 7) -> Reply:
+    rows = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+    usage = {} if tokens is None else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+    return Reply(json.dumps({"object": "list", "data": rows[::-1], "model": "vectors-1", **usage}).encode())
+
+
 def status(code: int, *, error: str = "server_error", **headers: str) -> Reply:
     body = json.dumps({"error": {"message": "no", "type": error, "code": error}}).encode()
     return Reply(body, status=code, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -60,6 +67,7 @@ TRUNCATED = Reply(completion("half of an ans").body, fault="truncated")
 DRIP = Reply(completion("slow").body, fault="drip")
 BAD_JSON = Reply(b'{"choices": [{"mess')
 NO_COMPLETION = Reply(b'{"choices": [{"message": "what?"}]}')
+STREAM = Reply(b'data: {"choices": [{"delta": {"content": "half"}}]}\n\n', content_type="text/event-stream")
 EMPTY_CHOICES = Reply(b'{"choices": [], "model": "m", "usage": {"prompt_tokens": 10, "completion_tokens": 0}}')
 
 Script = Callable[[Request], Reply]
@@ -135,7 +143,7 @@ class ScriptedServer:
         lines = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
         body = json.loads(await reader.readexactly(int(headers["content-length"])))
-        prompt = body["messages"][-1]["content"]
+        prompt = body["messages"][-1]["content"] if "messages" in body else "\n".join(body["input"])
         with self.arrived:
             request = Request(prompt, self._asked[prompt], time.monotonic(), body, headers)
             self._asked[prompt] += 1
