@@ -146,7 +146,7 @@ def gate_recognizers(found: Iterable[Any]) -> tuple[Gated, ...]:
     for recognizer in found:
         if isinstance(recognizer, SpacyRecognizer):
             raise ConfigError(
-                f"the recognizer {type(recognizer).__name__} takes names from an NLP engine, which [scrub] registry does not run; "
+                f"the recognizer {type(recognizer).__name__} takes names from an NLP engine, which [scrub] registry has not; "
                 "leave it out and choose a model by [scrub] ner."
             )
         needs = _needs_words(recognizer)
