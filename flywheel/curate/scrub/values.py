@@ -69,6 +69,7 @@ class Values:
         self._link("PERSON", is_part_of_name)
         self._link("PHONE_NUMBER", lambda short, full: len(short) >= _SHORTEST_PHONE and full.endswith(short.lstrip("0")))
         self._link("STREET_ADDRESS", lambda short, full: short.count(" ") >= 2 and full.startswith(f"{short} "))
+        self._link_logins()
         for value, (_, entity) in list(self._entity.items()):
             spelled = (Known(words, value, False) for words in sorted(self._spellings.get(value, ())) if len(words) > 1)
             for known in (*spellings(value, entity), *spelled):
@@ -84,6 +85,17 @@ class Values:
             full = next((v for v in longer if is_part(short, v)), None)
             if full is not None:
                 self._alias[short] = full
+
+    def _link_logins(self) -> None:
+        """A login that spells a known person's name (`j.doe`) is that person."""
+        logins = [value for value, (_, kind) in self._entity.items() if kind == "USER_ID"]
+        people = [value for value, (_, kind) in self._entity.items() if kind == "PERSON" and logins]
+        spelled = {known.words: value for value in reversed(people) for known in spellings(value, "PERSON")}
+        for login in logins:
+            person = spelled.get(tuple(match[0].lower() for match in WORD.finditer(login)))
+            if person is not None:
+                self._entity[login] = (self._entity[login][0], "PERSON")
+                self._alias[login] = person
 
     def repeats(self, text: str) -> Iterator[Span]:
         """Places where a known value, a part of a known name or another spelling of a known date or number stands."""
