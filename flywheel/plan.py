@@ -96,7 +96,7 @@ def nodes(settings: Settings) -> dict[str, Node]:
         verified = ["verified"] if set(mix.take) - {"curated"} else []
         add(4, name, ["curated", "splits", *current, *verified], (mix, *overlaps))
     for name, chosen in zip(sets, settings.sets, strict=True):
-        add(4, name, [f"mixture/{chosen.mix}"], (chosen, settings.canaries, _format_version(chosen.format, settings.labels)))
+        add(4, name, [f"mixture/{chosen.mix}"], (chosen, settings.canaries, settings.policy.model_terms, _format_version(chosen.format, settings.labels)))
     add(4, "ledger", ["records", "curated", *mixtures, *sets], "")
     add(4, "profile", ["curated"], "")
     add(4, "coverage", ["curated"], "")

@@ -1,7 +1,7 @@
 """The sections of `flywheel.toml`, one class each: its keys, what they mean, and what they are without a word."""
 
 import datetime as dt
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -123,10 +123,12 @@ PERMISSIVE = (
 class Policy(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[policy]`. `licenses` are the SPDX ids that public data may have; the permissive ones without it.
 
-    Share-alike, non-commercial and model-made licences need somebody's decision: list them to accept them.
+    Share-alike, non-commercial and model-made licences need somebody's decision: list them to accept them. So do the terms of
+    models: `model_terms` are those, beside terms that allow it, under which sets may be made of their answers.
     """
 
     licenses: tuple[str, ...] = PERMISSIVE
+    model_terms: tuple[Literal["non-competing", "forbidden", "unstated"], ...] = ()
 
 
 class Sql(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -246,6 +248,8 @@ class Mix(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `[[mix]]`. `take` gives, for `curated` and each `synthetic/NAME`, the share of its rows to take.
 
     `max_rows` bounds each split, `max_rows_per_user` what one user (keyed HMAC of the log's user id) contributes to all.
+    No set is built of a mixture with more than `max_synthetic_share` of rows made by synthesizers, or with a row more than
+    `max_generation` steps from a log.
     """
 
     name: Name
@@ -253,6 +257,8 @@ class Mix(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: int = 0
     max_rows: int | None = None
     max_rows_per_user: Annotated[int, Meta(ge=1)] | None = None
+    max_synthetic_share: Share | None = None
+    max_generation: Annotated[int, Meta(ge=0)] | None = None
 
 
 class Set(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

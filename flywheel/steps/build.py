@@ -10,6 +10,7 @@ import pyarrow as pa
 from flywheel import plugins
 from flywheel.engine import Made, file_exits, write_stage
 from flywheel.inspect.canaries import canary_report, check_floors
+from flywheel.inspect.synthetic import check_terms
 from flywheel.ledger import Outcome, exits, no_exits
 from flywheel.plugins import Format
 from flywheel.project import Project
@@ -171,6 +172,7 @@ def training_set(project: Project, name: str, fingerprint: int) -> Made:
     own = with_rules("format", chosen.format, chosen.settings, project.settings.labels)
     format: Format = plugins.build("format", chosen.format, own)
     mixture = f"mixture/{chosen.mix}"
+    check_terms(project.tables, mixture, project.settings.policy)
     version = project.tables.version(mixture)
     exported = export(
         project.tables.batches(mixture),
