@@ -15,6 +15,7 @@ dev: $(READY)
 test: $(READY) lint
 	scripts/browser
 	scripts/postgres
+	scripts/sandbox
 	$(BIN)/pytest -n 2 --dist loadfile
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --upgrade --target build/plugins \
 	  $(wildcard plugins/*/)
