@@ -18,6 +18,9 @@ __all__ = ["FINDINGS", "Scrubbed", "scrub"]
 FINDINGS = pl.Schema({"id": pl.String, "entity": pl.String, "count": pl.UInt32})
 """Columns of the findings: how many places of a record held an entity. Never a value."""
 
+_ROWS_AHEAD = 1000
+"""Conversations that a model is shown at once."""
+
 
 class Scrubbed(NamedTuple):
     """`rows in = kept + exits`. `findings` counts what was replaced in the kept records."""
@@ -46,7 +49,8 @@ def scrub(records: pl.DataFrame, *, settings: Scrub, key: bytes, budget: int = 2
 
     Args:
         records: a batch; derived columns are computed again, others pass unchanged.
-        settings: `ner` (`rules` or `none`), `entities` to replace (all when empty), phone `regions`, values to `allow`.
+        settings: `ner` (`small`, `rules`, `none` or a model of yours), `entities` to replace (all when empty), phone `regions`,
+            values to `allow`.
         key: secret of the HMACs, kept outside the data; not empty.
         budget: the most characters that one record may hold; longer ones leave.
 
@@ -60,6 +64,7 @@ def scrub(records: pl.DataFrame, *, settings: Scrub, key: bytes, budget: int = 2
     """
     if not key:
         raise ValueError("scrub needs a key for its HMACs; Settings.key() makes one")
+    from flywheel.curate.scrub.ahead import read_ahead
     from flywheel.curate.scrub.detect import choose_detectors  # patterns compile on import, which takes a while
     from flywheel.curate.scrub.replace import COLUMNS, Detection
     from flywheel.ledger import exits
@@ -71,16 +76,20 @@ def scrub(records: pl.DataFrame, *, settings: Scrub, key: bytes, budget: int = 2
     kept: list[bool] = []
     reasons: list[str] = []
     findings: list[tuple[str, str, int]] = []
-    for identity, row in zip(records["id"], records.select(COLUMNS).iter_rows(named=True), strict=True):
-        outcome = _scrub_one(row, detection, key, budget)
-        if isinstance(outcome, str):
-            reasons.append(outcome)
-        else:
-            changed = outcome[0] != row
-            origin.append(records.height + len(edited) if changed else len(kept))
-            edited += [outcome[0]] if changed else []
-            findings += [(identity, entity, count) for entity, count in sorted(outcome[1].items())]
-        kept.append(not isinstance(outcome, str))
+    for start in range(0, records.height, _ROWS_AHEAD):
+        part = records[start : start + _ROWS_AHEAD]
+        rows = part.select(COLUMNS).rows(named=True)
+        read_ahead(rows, detection.detectors, budget=budget)
+        for identity, row in zip(part["id"], rows, strict=True):
+            outcome = _scrub_one(row, detection, key, budget)
+            if isinstance(outcome, str):
+                reasons.append(outcome)
+            else:
+                changed = outcome[0] != row
+                origin.append(records.height + len(edited) if changed else len(kept))
+                edited += [outcome[0]] if changed else []
+                findings += [(identity, entity, count) for entity, count in sorted(outcome[1].items())]
+            kept.append(not isinstance(outcome, str))
     mask = pl.Series(kept, dtype=pl.Boolean)
     left = records.filter(~mask)["id"]
     passed = records.filter(mask)

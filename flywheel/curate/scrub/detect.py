@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from flywheel.curate.scrub.gazetteer import gazetteer
 from flywheel.curate.scrub.names import find_names
-from flywheel.curate.scrub.normalise import normalise
+from flywheel.curate.scrub.ner import Names, choose_names
+from flywheel.curate.scrub.normalise import Normal, normalise
 from flywheel.curate.scrub.numbers import find_numbers
 from flywheel.curate.scrub.patterns import find_patterns
 from flywheel.curate.scrub.places import find_places
@@ -20,7 +21,6 @@ from flywheel.sections import Scrub
 Detector = Callable[[str], list[Span]]
 
 PLACEHOLDER = re.compile(r"<([A-Z][A-Z0-9_]*)_(\d{1,9})>")
-NER = ("rules", "none")
 _WINDOW = 4000
 _SHIELD = "\x1f"
 
@@ -29,13 +29,14 @@ class Detectors(NamedTuple):
     """What `[scrub]` chose.
 
     `first` finds secrets; `run` are the others, which do not see what `first` found. `entities` limits what is found (all
-    when empty); `allow` is case-folded.
+    when empty); `allow` is case-folded. `names` is the model, if there is one.
     """
 
     first: Detector
     run: tuple[Detector, ...]
     entities: frozenset[str]
     allow: frozenset[str]
+    names: Names | None = None
 
     def keeps(self, entity: str, value: str) -> bool:
         """Whether a value of this entity is to be masked under the settings."""
@@ -48,14 +49,10 @@ def choose_detectors(settings: Scrub) -> Detectors:
     Raises:
         ConfigError: `ner` names no detector that is there, a word list of it is missing, or a phone region is unknown.
     """
-    if settings.ner not in NER:
-        raise ConfigError(
-            f"[scrub] ner = {settings.ner!r} is not available; there is {', '.join(NER)}. "
-            "`rules` finds names by word lists and context; `none` leaves names in, on purpose."
-        )
+    names = choose_names(settings.ner) if settings.ner not in ("rules", "none") else None
     _check_regions(settings.regions)
     run: list[Detector] = [partial(find_patterns, regions=settings.regions), partial(_windowed, find_numbers)]
-    if settings.ner == "rules":
+    if settings.ner != "none":
         gazetteer()
         run.append(partial(_windowed, find_names))
         run.append(partial(_windowed, find_places))
@@ -64,7 +61,24 @@ def choose_detectors(settings: Scrub) -> Detectors:
         run=tuple(run),
         entities=frozenset(settings.entities),
         allow=frozenset(value.strip().casefold() for value in settings.allow),
+        names=names,
     )
+
+
+class Prepared(NamedTuple):
+    """A text as the detectors see it: normalised, the secrets found, and the same text without them and placeholders."""
+
+    normal: Normal
+    secrets: list[Span]
+    seen: str
+
+
+def prepare(text: str, detectors: Detectors) -> Prepared:
+    """The steps before the detectors of names."""
+    normal = normalise(text)
+    seen = PLACEHOLDER.sub(lambda match: _SHIELD * len(match[0]), normal.text) if "<" in normal.text else normal.text
+    secrets = detectors.first(seen)
+    return Prepared(normal, secrets, _shield(seen, secrets))
 
 
 def detect(text: str, detectors: Detectors) -> list[Span]:
@@ -72,13 +86,11 @@ def detect(text: str, detectors: Detectors) -> list[Span]:
 
     Placeholders that are already there are never searched. Time is linear in the text's length.
     """
-    normal = normalise(text)
-    seen = PLACEHOLDER.sub(lambda match: _SHIELD * len(match[0]), normal.text) if "<" in normal.text else normal.text
-    found = detectors.first(seen)
-    seen = _shield(seen, found)
-    secrets = len(found)
-    found += [span for detector in detectors.run for span in detector(seen)]
-    clear = [*found[:secrets], *(s for s in found[secrets:] if _SHIELD not in seen[s.start : s.end])]
+    normal, secrets, seen = prepare(text, detectors)
+    found = [span for detector in detectors.run for span in detector(seen)]
+    if detectors.names:
+        found += detectors.names.spans(seen)
+    clear = [*secrets, *(s for s in found if _SHIELD not in seen[s.start : s.end])]
     kept = (s for s in clear if detectors.keeps(s.entity, normal.text[s.start : s.end]))
     spans = resolve(normal.text, kept)
     if normal.starts is None:

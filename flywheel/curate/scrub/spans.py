@@ -4,9 +4,10 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 from typing import NamedTuple
 
-CHECKSUM, PATTERN, LIBRARY, CUE, ADDRESS, NAME, PLACE, REPEAT = 90, 80, 70, 60, 50, 40, 30, 20
+CHECKSUM, PATTERN, LIBRARY, CUE, ADDRESS, NAME, PLACE, MODEL, REPEAT = 90, 80, 70, 60, 50, 40, 30, 25, 20
 """Strength of the evidence: a checksum or a secret's format, an exact format, phonenumbers, a cue word beside the value,
-a street pattern, a name by list and context, a place by list, a repeat of a value found elsewhere in the conversation."""
+a street pattern, a name by list and context, a place by list, a place or
+organisation by a model, a repeat of a value found elsewhere in the conversation."""
 
 
 class Span(NamedTuple):
