@@ -76,10 +76,10 @@ def nodes(settings: Settings) -> dict[str, Node]:
     add(1, "conversations", ["records"], "", daily=True)
     add(1, "cleaned", ["conversations"], settings.clean, daily=True)
     add(1, "scrubbed", ["cleaned"], settings.scrub, daily=True)
-    add(1, "signatures", ["scrubbed"], settings.dedup, daily=True)
+    add(1, "signatures", ["scrubbed"], settings.dedup.signing, daily=True)
     for name, plugged in zip(verdicts, settings.filters, strict=True):
         add(1, name, ["scrubbed"], _plugin_version("filter", plugged, settings.labels), daily=True)
-    add(2, "duplicates", ["signatures", *verdicts], settings.dedup.similarity)
+    add(2, "duplicates", ["signatures", *verdicts], (settings.dedup.similarity, settings.dedup.keep))
     add(3, "curated", ["scrubbed", *verdicts, "duplicates"], "", daily=True)
     benchmarks = tuple(_benchmark_version(benchmark, settings) for benchmark in settings.benchmarks)
     overlaps = [(benchmark.name, benchmark.overlap, benchmark.semantic) for benchmark in settings.benchmarks]

@@ -192,11 +192,26 @@ class Canaries(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Dedup(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[dedup]`. Near-duplicates are conversations whose word `ngram` sets overlap by at least `similarity` (Jaccard)."""
+    """`[dedup]`. Near-duplicates are conversations whose word `ngram` sets overlap by at least `similarity` (Jaccard).
+
+    Of equal or similar conversations the one to `keep` is the oldest, or the one that a filter scores highest
+    (`score:NAME`) or lowest (`-score:NAME`); of equal scores the oldest, and one without score only where none has any.
+    """
 
     similarity: Annotated[float, Meta(gt=0, le=1)] = 0.8
     ngram: Annotated[int, Meta(ge=1, le=13)] = 3
     permutations: Annotated[int, Meta(ge=16, le=512)] = 128
+    keep: Annotated[str, Meta(pattern=r"^(oldest|-?score:[a-z][a-z0-9_]*)$")] = "oldest"
+
+    @property
+    def signing(self) -> tuple[object, ...]:
+        """What a signature depends on; the first number is that of the way in which it is made."""
+        return (2, self.similarity, self.ngram, self.permutations)
+
+    @property
+    def scored_by(self) -> str | None:
+        """The filter whose scores decide which conversation stays."""
+        return None if self.keep == "oldest" else self.keep.partition(":")[2]
 
 
 class Splits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -264,6 +264,9 @@ def _check_names(settings: Settings) -> None:
         names = [entry.name for entry in getattr(settings, section)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"{settings.path}: two [[{section}]] are called {twice[0]!r}; give one another `name`.")
+    scored_by, judges = settings.dedup.scored_by, sorted(plugged.name for plugged in settings.filters)
+    if scored_by is not None and scored_by not in judges:
+        raise ConfigError(f"{settings.path}: [dedup] keep = {settings.dedup.keep!r} names no filter; there is {', '.join(judges)}.")
     mixes = {mix.name for mix in settings.mix}
     sources = {"curated"} | {f"synthetic/{plugin.name}" for plugin in settings.synthesize}
     for mix in settings.mix:

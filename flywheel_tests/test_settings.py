@@ -24,6 +24,8 @@ def test_an_empty_file_has_defaults(tmp_path: Path) -> None:
     [
         ("[logs]\nurls = 1", "urls"),
         ("[dedup]\nsimilarity = 2.0", r"\$.dedup.similarity"),
+        ("[dedup]\nkeep = 'newest'", r"\$.dedup.keep"),
+        ("[dedup]\nkeep = 'score:beauty'", "'score:beauty' names no filter; there is control_tokens"),
         ("[[filters]]\nname = 'x'", r"\[\[filters\]\] number 1 needs `use`"),
         ("[[filters]]\nuse = 'length'\n[[filters]]\nuse = 'length'", "two \\[\\[filters\\]\\] are called 'length'"),
         ("[[sets]]\nname = 'a'\nformat = 'openai_chat'\nmix = 'nope'", "uses mix 'nope'; there is chat"),

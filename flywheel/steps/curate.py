@@ -82,7 +82,7 @@ def duplicates(project: Project, _: str, fingerprint: int) -> Made:
     days = project.tables.partitions("log_files")
     unwanted = project.tables.scan("verdicts").filter(~pl.col("keep")).select("id", "day").unique()
     signatures = project.tables.scan("signatures").join(unwanted, on=["id", "day"], how="anti")
-    duplicates = find_duplicates(signatures, similarity=project.settings.dedup.similarity)
+    duplicates = find_duplicates(signatures, similarity=project.settings.dedup.similarity, scores=_scores(project))
     frames = {day: duplicates.filter(pl.col("day") == day).sort("id", "kept") for day in duplicates["day"].unique().sort()}
     handed = hand_over(duplicates, project.tables.scan("scrubbed"))
     handing = {day: handed.filter(pl.col("day") == day) for day in handed["day"].unique().sort()}
@@ -95,6 +95,15 @@ def duplicates(project: Project, _: str, fingerprint: int) -> Made:
     )
     reasons = dict(duplicates.group_by("reason").len().sort("reason").iter_rows())
     return Made("duplicates", project.tables.rows("signatures"), written.rows, written.version, extra=reasons)
+
+
+def _scores(project: Project) -> pl.LazyFrame | None:
+    """What decides which of two similar conversations stays, higher being better; None where the older one does."""
+    dedup = project.settings.dedup
+    if dedup.scored_by is None:
+        return None
+    scores = project.tables.scan("verdicts", filter=dedup.scored_by).select("id", "day", "score")
+    return scores.with_columns(-pl.col("score")) if dedup.keep.startswith("-") else scores
 
 
 def curated(project: Project, _: str, day: str, fingerprint: int) -> Made:

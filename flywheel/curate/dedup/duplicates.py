@@ -38,29 +38,33 @@ def find_duplicates(
 ) -> pl.DataFrame:
     """Find the conversations that repeat another one.
 
-    Records are taken oldest first (`created_at`, then `id`, nulls last, then `day`). A record goes for the first of these
-    reasons that holds:
+    Records are taken oldest first (`created_at`, then `id`, nulls last, then `day`), or by their score, the highest first and
+    the oldest of equal ones. "Before" is meant in that order. A record goes for the first of these reasons that holds:
 
     1. `same_id`: an earlier day delivered the same id with the same normalised conversation.
     2. `other_version`: another day has the same id with another conversation, of more messages, or as many on an earlier day:
        a conversation that went on, or was edited, under one id.
-    3. `exact`: an older record has the same normalised conversation.
+    3. `exact`: a record before it has the same normalised conversation.
     4. `prefix`: its messages, system prompts aside, are the beginning of a longer conversation; the longest one stays. One that
        has candidates stays: they answer its prompt.
-    5. `near`: its word n-grams overlap by at least `similarity` with those of an older record *that stays*.
+    5. `near`: its word n-grams overlap by at least `similarity` with those of a record before it *that stays*.
 
     Nobody goes for resembling a record that itself goes: where A resembles B and B resembles C but A does not resemble C,
     A and C stay. So every `near` row is truly that similar to the record kept for it (precision 1, to the 32 bits of the
-    hashes), every `kept` stays, and which rows go depends neither on the order of rows nor on how days are partitioned.
-    Pairs that share no MinHash band are missed (`lsh_bands` says how many), and some of those between thousands of records
-    of one template (`nearest_kept`). Where the record that stands in for a `same_id`, `other_version` or `prefix` row goes for
-    another reason, `kept` names the one that stays in the end; an `exact` row then has the reason and similarity of its twin.
-    A record without words is never `near`.
+    hashes), and every `kept` stays. Which rows go depends only on the rows that are there: not on their order, nor on how days
+    are partitioned, in which order they came or what was erased since. Pairs that share no MinHash band are missed
+    (`lsh_bands` says how many), and some of those between thousands of records of one template (`nearest_kept`). Where the
+    record that stands in for a `same_id`, `other_version` or `prefix` row goes for another reason, `kept` names the one that
+    stays in the end; an `exact` row then has the reason and similarity of its twin. A record without words is never `near`.
+
+    Memory is bounded by the rows, not by their texts: the frame is read several times in batches, of its lists only one column
+    at a time. Word n-grams of candidates wait in a temporary file. `python -m flywheel_tests.benchmarks scaling` measures both.
 
     Args:
-        signatures: rows of `SIGNATURES`, all made with the same settings, with their `day`; any order. Of a lazy frame the
-            sets are read only for the rows that share a band with another.
+        signatures: rows of `SIGNATURES`, all made with the same settings, with their `day`; any order. A lazy frame is read five
+            times.
         similarity: above 0, at most 1. Bands are laid out when records are signed: sign anew to find pairs below that.
+        scores: `id`, `day` and `score`, the higher the better; where there is none (null, NaN, no row) the record comes last.
 
     Returns:
         One row a duplicate, columns of `DUPLICATES`, ordered by day, then id.
@@ -94,7 +98,7 @@ def find_duplicates(
 
 @dataclass
 class _Verdict:
-    """For each record, oldest first: why it goes (or `_STAYS`), for which one, and how similar that is."""
+    """For each record, in the order of precedence: why it goes (or `_STAYS`), for which one, and how similar that is."""
 
     rows: int
     reason: Any = field(init=False)

@@ -8,13 +8,20 @@ from typing import Any
 import numpy as np
 
 from flywheel.curate.dedup.compiled import compiled
+from flywheel.curate.dedup.eight_bytes import load, lowest_bit, store
 
 WORD = np.uint32(1 << 31)
 SPACE = np.uint32(1 << 30)
 _CODE = np.uint32(0x1FFFFF)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _BASIS = np.uint64(0xCBF29CE484222325)
-_BLANK = np.uint64(1 << 22)
+_BASE = np.uint64(0xD6E8FEB86659FD93)
+_EACH = np.uint64(0x0101010101010101)
+_HIGH = np.uint64(0x8080808080808080)
+_GATHER = np.uint64(0x0102040810204080)
+_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+_APART = np.uint64(1 << 8)
+_PADDING = 72
 
 
 @compiled
@@ -28,40 +35,135 @@ def _finish(state: Any) -> Any:  # pragma: no cover
 
 
 @compiled
-def _scan_segment(
-    data: Any, start: int, stop: int, table: Any, tokens: Any, found: Any
-) -> tuple[int, np.uint64]:  # pragma: no cover
-    """Append the segment's word hashes at `tokens[found]`; return the new count and the hash of the segment's text.
+def _between(eight: Any, first: int, last: int) -> Any:  # pragma: no cover
+    """The highest bit of each of eight ASCII bytes that is in a range."""
+    from_first = eight + _EACH * np.uint64(0x80 - first)
+    after_last = eight + _EACH * np.uint64(0x7F - last)
+    return from_first & ~after_last & _HIGH
 
-    A word's hash runs over its lower-case code points. The text's hash runs over all of them, each run of white space
-    within counting as one blank; it is 0 for a text of nothing else.
+
+@compiled
+def _filled(flags: Any) -> Any:  # pragma: no cover
+    """0xFF where the highest bit of a byte is set."""
+    return flags | (flags - (flags >> np.uint64(7)))
+
+
+@compiled
+def _lower_segment(data: Any, start: int, stop: int, table: Any, low: Any, flags: Any) -> int:  # pragma: no cover
+    """Write the text in lower case, all white space as blanks, and 0x80 for each byte of a word; returns how many bytes.
+
+    ASCII goes eight bytes at a time. Both arrays need room for twice the bytes and `_PADDING`, which is flagged 0.
     """
-    text, word, first = _BASIS, _BASIS, found
-    within, gap, blank = np.int64(0), np.uint64(0), np.uint64(0)
-    position = start
+    position, used = start, 0
     while position < stop:
+        if position + 8 <= len(data):
+            eight = load(data, position)
+            if position + 8 > stop:
+                eight &= _ONES >> np.uint64(8 * (position + 8 - stop))
+            if not eight & _HIGH:
+                upper = _between(eight, 0x41, 0x5A)
+                eight |= upper >> np.uint64(2)
+                word = _between(eight, 0x61, 0x7A) | _between(eight, 0x30, 0x39) | _between(eight, 0x5F, 0x5F)
+                space = _filled(_between(eight, 0x09, 0x0D) | _between(eight, 0x1C, 0x1F))
+                store(low, used, (eight & ~space) | (_EACH * np.uint64(0x20) & space))
+                store(flags, used, word)
+                used += min(8, stop - position)
+                position += 8
+                continue
         point, position = np.int64(data[position]), position + 1
         if point >= 0x80:
             point, position = _decode(data, point, position)
         entry = table[point]
-        # No branches: where words end is what a processor cannot predict.
-        code = np.uint64(entry & _CODE)
-        is_word, is_space = np.int64(entry >> np.uint32(31)), entry & SPACE
-        tokens[found] = word
-        found += within & (1 - is_word)
-        within = is_word
-        longer = (word ^ code) * _MIX
-        word = longer if is_word else _BASIS
-        further = (text ^ (code | blank)) * _MIX
-        text = text if is_space else further
-        gap = gap if is_space else _BLANK
-        blank = gap if is_space else np.uint64(0)
-    if within:
-        tokens[found] = word
-        found += 1
-    for token in range(first, found):
-        tokens[token] = _finish(tokens[token])
-    return found, _finish(text) | np.uint64(1) if gap else np.uint64(0)
+        code = np.int64(entry & _CODE) if not entry & SPACE else np.int64(0x20)
+        size = _encode(code, low, used)
+        store(flags, used, _HIGH if entry & WORD else np.uint64(0))
+        used += size
+    for after in range(used, used + _PADDING, 8):
+        store(flags, after, np.uint64(0))
+    return used
+
+
+@compiled
+def _encode(point: int, low: Any, at: int) -> int:  # pragma: no cover
+    """Write a code point in UTF-8; returns its bytes."""
+    if point < 0x80:
+        low[at] = point
+        return 1
+    if point < 0x800:
+        low[at], low[at + 1] = 0xC0 | (point >> 6), 0x80 | (point & 0x3F)
+        return 2
+    if point < 0x10000:
+        low[at], low[at + 1], low[at + 2] = 0xE0 | (point >> 12), 0x80 | ((point >> 6) & 0x3F), 0x80 | (point & 0x3F)
+        return 3
+    low[at], low[at + 1] = 0xF0 | (point >> 18), 0x80 | ((point >> 12) & 0x3F)
+    low[at + 2], low[at + 3] = 0x80 | ((point >> 6) & 0x3F), 0x80 | (point & 0x3F)
+    return 4
+
+
+@compiled
+def _word_hash(low: Any, start: int, stop: int) -> Any:  # pragma: no cover
+    """Eight bytes at a time, the last ones filled up with zeros, which are in no word."""
+    state = _BASIS
+    while start + 8 < stop:
+        state = (state ^ load(low, start)) * _MIX
+        state ^= state >> np.uint64(32)
+        start += 8
+    state = (state ^ (load(low, start) & (_ONES >> np.uint64(8 * (start + 8 - stop))))) * _MIX
+    return state ^ (state >> np.uint64(32))
+
+
+@compiled
+def _apart(low: Any, start: int, stop: int, text: Any, first: bool, last: bool) -> Any:  # pragma: no cover
+    """The text's hash over what stands between two words: one blank adds nothing, nor do blanks at the text's ends."""
+    blank, said = False, False
+    for position in range(start, stop):
+        if low[position] == 0x20:
+            blank = True
+            continue
+        if blank and (said or not first):
+            text = (text ^ (_APART | np.uint64(0x20))) * _MIX
+            text ^= text >> np.uint64(32)
+        text = (text ^ (_APART | np.uint64(low[position]))) * _MIX
+        text ^= text >> np.uint64(32)
+        blank, said = False, True
+    if blank and said and not last:
+        text = (text ^ (_APART | np.uint64(0x20))) * _MIX
+        text ^= text >> np.uint64(32)
+    return text
+
+
+@compiled
+def _scan_segment(low: Any, flags: Any, size: int, tokens: Any, found: int) -> tuple[int, np.uint64]:  # pragma: no cover
+    """Append a lower-case segment's word hashes at `tokens[found]`; return the new count and the hash of the segment's text.
+
+    The text's hash runs over its words and over what stands between them, each run of white space within counting as one
+    blank; it is 0 for a text of nothing else.
+    """
+    text, first = _BASIS, found
+    within, start, last = np.uint64(0), np.int64(0), np.int64(0)
+    for block in range(0, size + 1, 64):
+        words = np.uint64(0)
+        for i in range(8):
+            gathered = ((load(flags, block + 8 * i) >> np.uint64(7)) * _GATHER) >> np.uint64(56)
+            words |= gathered << np.uint64(8 * i)
+        edges = words ^ ((words << np.uint64(1)) | within)
+        while edges:
+            position = block + np.int64(lowest_bit(edges))
+            edges &= edges - np.uint64(1)
+            within = np.uint64(1) - within
+            if within:
+                start = position
+                continue
+            token = _word_hash(low, start, position)
+            if start - last != 1 or low[last] != 0x20 or found == first:
+                text = _apart(low, last, start, text, found == first, False)
+            text = (text ^ token) * _MIX
+            text ^= text >> np.uint64(32)
+            tokens[found] = token
+            found += 1
+            last = position
+    text = _apart(low, last, size, text, found == first, True)
+    return found, _finish(text) | np.uint64(1) if text != _BASIS else np.uint64(0)
 
 
 @compiled
@@ -84,50 +186,60 @@ def shingle_rows(
     counted: Any,
     table: Any,
     ngram: int,
+    distinct: bool,
     counts: Any,
     out: Any,
     hashes: Any,
 ) -> int:  # pragma: no cover
-    """Sets of n-gram hashes of rows of segments, one after the other in `out`; returns how much of it is used.
+    """N-gram hashes of rows of segments, one after the other in `out`; returns how much of it is used.
 
-    `out` needs room for half the bytes and one value a segment. Writes each set's size to `counts` and each segment's text
-    hash to `hashes`; words of segments that are not `counted` are left out.
+    `out` needs room for half the bytes and one value a segment. Writes each row's size to `counts` and each segment's text
+    hash to `hashes`; words of segments that are not `counted` are left out. Where `distinct`, rows are sorted sets.
     """
     used = 0
     tokens = np.empty(1024, np.uint64)
     scratch = np.empty(1024, np.uint32)
+    low, flags = np.empty(4096, np.uint8), np.empty(4096, np.uint8)
     for row in range(len(rows) - 1):
         found = 0
         for segment in range(rows[row], rows[row + 1]):
-            most = found + (stops[segment] - starts[segment]) // 2 + 1
+            size = stops[segment] - starts[segment]
+            if 2 * size + _PADDING > len(low):
+                low, flags = np.empty(4 * size + _PADDING, np.uint8), np.empty(4 * size + _PADDING, np.uint8)
+            most = found + size // 2 + 1
             if most > len(tokens):
                 grown = np.empty(2 * most, np.uint64)
                 grown[:found] = tokens[:found]
                 tokens = grown
                 scratch = np.empty(2 * most, np.uint32)
-            read, hashes[segment] = _scan_segment(data, starts[segment], stops[segment], table, tokens, found)
+            lowered = _lower_segment(data, starts[segment], stops[segment], table, low, flags)
+            read, hashes[segment] = _scan_segment(low, flags, lowered, tokens, found)
             if counted[segment]:
                 found = read
         made = _ngram_hashes(tokens, found, ngram, out[used:])
-        counts[row] = sort_distinct(out[used : used + made], scratch)
+        counts[row] = sort_distinct(out[used : used + made], scratch) if distinct else made
         used += counts[row]
     return used
 
 
 @compiled
 def _ngram_hashes(tokens: Any, found: int, ngram: int, out: Any) -> int:  # pragma: no cover
-    """Leading 32 bits of a hash over each `ngram` tokens in a row, or over all where there are fewer."""
+    """Leading 32 bits of a hash over each `ngram` tokens in a row, or over all where there are fewer: a rolling polynomial."""
     width = min(ngram, found)
     if width == 0:
         return 0
-    made = found - width + 1
-    for first in range(made):
-        state = np.uint64(width)
-        for token in range(first, first + width):
-            state = (state ^ tokens[token]) * _MIX
-            state ^= state >> np.uint64(32)
-        out[first] = np.uint32(_finish(state) >> np.uint64(32))
-    return made
+    highest = np.uint64(1)
+    for _ in range(width - 1):
+        highest *= _BASE
+    rolling = leaving = np.uint64(0)
+    for token in range(width - 1):
+        rolling = rolling * _BASE + tokens[token]
+    for first in range(found - width + 1):
+        rolling = (rolling - leaving) * _BASE + tokens[first + width - 1]
+        leaving = tokens[first] * highest
+        mixed = (rolling + np.uint64(width)) * _MIX
+        out[first] = ((mixed ^ (mixed >> np.uint64(32))) * _MIX) >> np.uint64(32)
+    return found - width + 1
 
 
 @compiled
@@ -164,6 +276,27 @@ def sort_distinct(values: Any, scratch: Any) -> int:  # pragma: no cover
             values[left] = scratch[i]
             left += 1
     return left
+
+
+@compiled
+def gather(values: Any, starts: Any, sizes: Any, gathered: Any) -> None:  # pragma: no cover
+    """Write lists of values, each of which begins anywhere, one after the other."""
+    used = 0
+    for row in range(len(starts)):
+        for position in range(starts[row], starts[row] + sizes[row]):
+            gathered[used] = values[position]
+            used += 1
+
+
+@compiled
+def sort_rows(values: Any, starts: Any, stops: Any) -> None:  # pragma: no cover
+    """Make each list a sorted set in its place; what that frees lies behind its new end, in `stops`."""
+    scratch = np.empty(1024, np.uint32)
+    for row in range(len(starts)):
+        size = stops[row] - starts[row]
+        if size > len(scratch):
+            scratch = np.empty(2 * size, np.uint32)
+        stops[row] = starts[row] + sort_distinct(values[starts[row] : stops[row]], scratch)
 
 
 @compiled
@@ -236,8 +369,8 @@ def hash_messages(
 
 
 @compiled
-def hash_sets(offsets: Any, values: Any) -> Any:  # pragma: no cover
-    """A 64-bit hash of each set's size and values."""
+def hash_lists(offsets: Any, values: Any) -> Any:  # pragma: no cover
+    """A 64-bit hash of each list's length and values."""
     hashes = np.empty(len(offsets) - 1, np.uint64)
     for row in range(len(hashes)):
         state = np.uint64(offsets[row + 1] - offsets[row])

@@ -50,8 +50,9 @@ def read_rows(signatures: pl.LazyFrame, scores: pl.LazyFrame | None) -> Rows:
         signatures = signatures.join(known, on=["id", "day"], how="left")
         keys.insert(0, "score")
     ends = pl.col("beginnings").list
+    columns: list[Any] = ["id", day, "exact", pl.col("words").fill_null(0), "created_at", *keys[: keys.index("created_at")]]
     frame = signatures.select(
-        *("id", day, "exact", pl.col("words").fill_null(0), "created_at", *(["score"] if scores is not None else [])),
+        *columns,
         end=ends.last().fill_null(0),
         turns=ends.len(),
     ).collect()

@@ -44,7 +44,7 @@ def shingle(texts: pl.Series, *, ngram: int = 3) -> Sets:
     """
     source = segments(texts)
     rows = np.arange(len(texts) + 1, dtype=np.int64)
-    return shingle_segments(source, rows, np.ones(len(texts), bool), ngram=ngram).sets
+    return shingle_segments(source, rows, np.ones(len(texts), bool), ngram=ngram, distinct=True).sets
 
 
 class Shingled(NamedTuple):
@@ -54,10 +54,11 @@ class Shingled(NamedTuple):
     segments: UInt64s
 
 
-def shingle_segments(source: Segments, rows: Int64s, counted: Bools, *, ngram: int) -> Shingled:
+def shingle_segments(source: Segments, rows: Int64s, counted: Bools, *, ngram: int, distinct: bool) -> Shingled:
     """As `shingle`, of rows that are several segments each: row i has segments `rows[i]` to `rows[i + 1]`.
 
     The words of the segments that are `counted` follow each other: n-grams run across segments, words do not.
+    Without `distinct` the rows are no sets: n-grams stand in the order of the text and repeat as they do there.
     """
     if not 1 <= ngram <= NGRAM_LIMIT:
         raise ValueError(f"ngram must be 1 to {NGRAM_LIMIT} words, not {ngram}")
@@ -69,7 +70,7 @@ def shingle_segments(source: Segments, rows: Int64s, counted: Bools, *, ngram: i
         first, last = rows[start], rows[stop]
         out = np.empty((lengths[last] - lengths[first]) // 2 + (last - first) + 1, np.uint32)
         counts = np.zeros(stop - start, np.int64)
-        used = shingle_rows(*source, rows[start : stop + 1], counted, table, ngram, counts, out, hashes)
+        used = shingle_rows(*source, rows[start : stop + 1], counted, table, ngram, distinct, counts, out, hashes)
         return counts, out[:used].copy()
 
     return Shingled(_joined(on_all_cores(work, chunks(lengths[rows[1:]] + rows[1:], _CHUNK_BYTES))), hashes)

@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 import xxhash
 
-from flywheel.curate.dedup.kernels import hash_messages, hash_sets
+from flywheel.curate.dedup.kernels import hash_lists, hash_messages
 from flywheel.curate.dedup.minhash import band_hashes, lsh_bands
 from flywheel.curate.dedup.shingles import Sets, shingle_segments
 from flywheel.curate.dedup.words import Bools, Int64s, Segments, UInt64s, segments
@@ -22,8 +22,8 @@ SIGNATURES = pa.schema(
         column("created_at", pa.timestamp("us", "UTC"), "its age decides which of two duplicates stays"),
         column("exact", pa.int64(), "hash of the normalised conversation: roles, text, references, tool calls"),
         column("beginnings", pa.list_(pa.int64()), "hash up to each message that is not a system prompt, the last one of all"),
-        column("words", pa.int64(), "hash of the set of word n-grams; null without words"),
-        column("shingles", pa.list_(pa.int32()), "the set: 32-bit hashes (bit patterns), ascending as unsigned numbers"),
+        column("words", pa.int64(), "hash of the word n-grams in order; null without words"),
+        column("shingles", pa.list_(pa.int32()), "word n-grams in order: 32-bit hashes (bit patterns); a repeated one repeats"),
         column("bands", pa.list_(pa.int64()), "hash of each MinHash band; empty without words"),
     ]
 )
@@ -48,7 +48,7 @@ def sign(records: pl.DataFrame, *, settings: "Dedup") -> pl.DataFrame:
     """
     flat = _flatten(records["messages"])
     rows = flat.message_segments[flat.row_messages]
-    sets, hashes = shingle_segments(flat.source, rows, flat.counted, ngram=settings.ngram)
+    sets, hashes = shingle_segments(flat.source, rows, flat.counted, ngram=settings.ngram, distinct=False)
     exact = np.empty(records.height, np.uint64)
     beginnings = np.empty(len(flat.roles), np.uint64)
     hash_messages(flat.row_messages, flat.message_segments, hashes, flat.kinds, flat.roles, flat.system, exact, beginnings)
@@ -65,7 +65,7 @@ def sign(records: pl.DataFrame, *, settings: "Dedup") -> pl.DataFrame:
             "created_at": records["created_at"],
             "exact": exact.view(np.int64),
             "beginnings": _lists(spoken[flat.row_messages], beginnings[~flat.system].view(np.int64)),
-            "words": pl.Series(hash_sets(sets.offsets, sets.values).view(np.int64)).set(pl.Series(sizes == 0), None),
+            "words": pl.Series(hash_lists(sets.offsets, sets.values).view(np.int64)).set(pl.Series(sizes == 0), None),
             "shingles": _lists(sets.offsets, sets.values.view(np.int32)),
             "bands": _lists(np.concatenate([[0], np.cumsum((sizes > 0) * layout.bands)]), bands.view(np.int64).ravel()),
         }

@@ -5,12 +5,11 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from flywheel.curate.dedup.compiled import compiled
 from flywheel.curate.dedup.components import Groups
-from flywheel.curate.dedup.kernels import sort_distinct
+from flywheel.curate.dedup.kernels import gather, sort_rows
 from flywheel.curate.dedup.words import Int32s, Int64s, UInt32s
 
-_IN_MEMORY_BYTES = 1 << 26
+_IN_MEMORY_BYTES = 1 << 28
 _LOADED_VALUES = 1 << 26
 
 
@@ -31,7 +30,7 @@ class _Chunk(NamedTuple):
 class Spool:
     """Collects the sets of the rows of groups in any order; gives them back group by group.
 
-    The file has no name: it is gone with the process. Up to 64 MB stay in memory.
+    The file has no name: it is gone with the process. Up to 256 MB stay in memory.
     """
 
     def __init__(self, groups: Groups, count: int) -> None:
@@ -53,14 +52,14 @@ class Spool:
         sizes = np.diff(offsets)[taken]
         ends = np.cumsum(sizes)
         gathered = np.empty(int(sizes.sum()), np.uint32)
-        _gather(values, offsets[taken], sizes, gathered)
+        gather(values, offsets[taken], sizes, gathered)
         cuts = np.searchsorted(places, self._starts)
         for group in np.flatnonzero(np.diff(cuts)):
             inside = slice(cuts[group], cuts[group + 1])
             at = self._end + 4 * int(ends[inside.start] - sizes[inside.start])
             self._chunks[group].append(_Chunk(at, places[inside], sizes[inside].astype(np.int32)))
         self._file.seek(self._end)
-        self._file.write(memoryview(gathered).cast("B"))
+        self._file.write(gathered.data.cast("B"))
         self._end += gathered.nbytes
 
     def load(self, group: int) -> Spans:
@@ -74,9 +73,9 @@ class Spool:
             ends = used + np.cumsum(chunk.sizes, dtype=np.int64)
             starts[chunk.places - start], stops[chunk.places - start] = ends - chunk.sizes, ends
             self._file.seek(chunk.at)
-            _read_into(self._file, memoryview(values[used : ends[-1]]).cast("B"))
+            _read_into(self._file, values[used : ends[-1]].data.cast("B"))
             used = int(ends[-1])
-        _sort_rows(values, starts, stops)
+        sort_rows(values, starts, stops)
         return Spans(values, starts, stops)
 
 
@@ -91,22 +90,3 @@ def _read_into(file: Any, buffer: memoryview) -> None:
 def _mapped(count: int) -> UInt32s:
     with tempfile.TemporaryFile() as file:
         return np.memmap(file, np.uint32, mode="w+", shape=(count,))
-
-
-@compiled
-def _gather(values: Any, starts: Any, sizes: Any, gathered: Any) -> None:  # pragma: no cover
-    used = 0
-    for row in range(len(starts)):
-        for position in range(starts[row], starts[row] + sizes[row]):
-            gathered[used] = values[position]
-            used += 1
-
-
-@compiled
-def _sort_rows(values: Any, starts: Any, stops: Any) -> None:  # pragma: no cover
-    scratch = np.empty(1024, np.uint32)
-    for row in range(len(starts)):
-        size = stops[row] - starts[row]
-        if size > len(scratch):
-            scratch = np.empty(2 * size, np.uint32)
-        stops[row] = starts[row] + sort_distinct(values[starts[row] : stops[row]], scratch)

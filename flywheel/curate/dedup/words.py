@@ -36,10 +36,10 @@ class Segments(NamedTuple):
 
 def segments(texts: pl.Series) -> Segments:
     """One segment a string, null being empty; strings whose lower case depends on context are lowered already."""
-    special = texts.str.contains(f"[{_CONTEXTUAL}]").fill_null(value=False)
-    if special.any():
-        lowered = texts.filter(special).map_elements(str.lower, return_dtype=pl.String)
-        texts = texts.scatter(special.arg_true(), lowered)
+    other = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
+    special = other.filter(texts.gather(other).str.contains(f"[{_CONTEXTUAL}]"))
+    if len(special):
+        texts = texts.scatter(special, texts.gather(special).map_elements(str.lower, return_dtype=pl.String))
     array: Any = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     _, offsets, data = array.buffers()
     ends = np.array(np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1])

@@ -10,25 +10,19 @@ from flywheel.curate.dedup.shingles import shingle
 
 WRAP = 2**64
 MIX = 0x9E3779B97F4A7C15
+BASE = 0xD6E8FEB86659FD93
 AWKWARD = (
     "İSTANBUL İ ΣΑΣ ΟΔΟΣ. ὈΔΥΣΣΕΎΣ ß ẞ ﬁn ǅ ⅷ ² ½ a_b _ ０１２ ＡＢ "
     "नमस्ते ไทย 日本語テスト e\u0301 \u200d👩\u200d👩 x\u00adY\x00z\x85w\u2028v"
 )
 
 
-def finish(state: int) -> int:
-    state ^= state >> 33
-    state = state * 0xFF51AFD7ED558CCD % WRAP
-    state ^= state >> 33
-    state = state * 0xC4CEB9FE1A85EC53 % WRAP
-    return state ^ state >> 33
-
-
 def word_hash(word: str) -> int:
-    state = 0xCBF29CE484222325
-    for character in word:
-        state = (state ^ ord(character)) * MIX % WRAP
-    return finish(state)
+    state, written = 0xCBF29CE484222325, word.encode()
+    for at in range(0, len(written), 8):
+        state = (state ^ int.from_bytes(written[at : at + 8], "little")) * MIX % WRAP
+        state ^= state >> 32
+    return state
 
 
 def defined_set(text: str, ngram: int) -> list[int]:
@@ -37,11 +31,11 @@ def defined_set(text: str, ngram: int) -> list[int]:
     width = min(ngram, len(words))
     hashes = set()
     for first in range(len(words) - width + 1 if words else 0):
-        state = width
+        rolling = 0
         for word in words[first : first + width]:
-            state = (state ^ word_hash(word)) * MIX % WRAP
-            state ^= state >> 32
-        hashes.add(finish(state) >> 32)
+            rolling = (rolling * BASE + word_hash(word)) % WRAP
+        mixed = (rolling + width) * MIX % WRAP
+        hashes.add((mixed ^ mixed >> 32) * MIX % WRAP >> 32)
     return sorted(hashes)
 
 
