@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHUNK = 1_000
+_CHUNK_IN_BATCHES = 20_000
 _MOST_CHILDREN = 1_000
 _PROVENANCE = ("plugin=", "asked=", "request=")
 _TERMS = "terms="
@@ -87,7 +88,8 @@ def synthesize(
     """Make children of seed records. Nothing happens before the result is iterated.
 
     Children come in the order of their seeds, then as yielded, however the model's answers arrive. Memory is bounded by a
-    thousand seeds, which finish before the next are read. Runs event loops of its own; inside a running one it blocks it.
+    thousand seeds (20,000, all in work at once, where a model answers in batches), which finish before the next are read.
+    Runs event loops of its own; inside a running one it blocks it.
 
     Args:
         seeds: batches of records; only those with split `train` are used.
@@ -146,7 +148,8 @@ class _Run:
     def batches(self, seeds: Iterator[Record]) -> Iterator[pl.DataFrame]:
         """One batch for each chunk of seeds. No event loop is left open while the caller holds a batch."""
         tried = 0
-        while chunk := list(itertools.islice(seeds, _CHUNK)):
+        in_batches = getattr(self.model, "in_batches", False)
+        while chunk := list(itertools.islice(seeds, _CHUNK_IN_BATCHES if in_batches else _CHUNK)):
             batch = self._file(chunk, _run(self._all(chunk)))
             tried += len(chunk)
             if batch.height:
@@ -165,7 +168,8 @@ class _Run:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.concurrency, len(seeds))):
+                in_batches = getattr(self.model, "in_batches", False)
+                for _ in range(len(seeds) if in_batches else min(self.concurrency, len(seeds))):
                     group.create_task(work())
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None

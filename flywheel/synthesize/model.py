@@ -12,6 +12,7 @@ from flywheel.plugins import Options
 from flywheel.records import Message, text_message
 from flywheel.synthesize.asked import Asked, questions
 from flywheel.synthesize.asking import Asking
+from flywheel.synthesize.batch import Batches
 from flywheel.synthesize.cache import Answers
 from flywheel.synthesize.completion import Answer, Fault, attempt
 from flywheel.synthesize.cost import Cost, Purse
@@ -81,6 +82,7 @@ class OpenAIModel(Asking):
             backoff=backoff,
             longest_wait=longest_wait,
         )
+        self._batches = Batches(self._endpoint, answers) if settings.batch else None
         self._in_flight: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._takes_schemas: bool | None = None
 
@@ -93,6 +95,11 @@ class OpenAIModel(Asking):
     def cost(self) -> Cost:
         """What was asked of this model, and paid for it, since it was made; other roles apart."""
         return self._endpoint.cost
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether any role gathers questions into batches, which more seeds at once make larger."""
+        return any(model.settings.batch for model in self.roles.values())
 
     @property
     def concurrency(self) -> int:
@@ -166,9 +173,15 @@ class OpenAIModel(Asking):
             stored = _stored.decode(found)
             self._endpoint.count(Cost(cached=1, saved_dollars=stored.dollars))
             return stored
-        result, dollars = await self._endpoint.final(self._call(request))
+        call = self._call(request)
+        if self._batches is not None:
+            result, dollars = await self._batches.final(key, request, call.most)
+        else:
+            result, dollars = await self._endpoint.final(call)
         stored = _Stored(dollars, failure=result.reason) if isinstance(result, Fault) else _Stored(dollars, answer=result)
         self._answers.put(key, msgspec.json.encode(stored), seed=seed)
+        if self._batches is not None:
+            self._batches.forget(key)
         return stored
 
     def _parameters(self, options: Options) -> dict[str, Any]:

@@ -32,9 +32,10 @@ class Spending:
         return taken.rowcount == 1
 
     def settle(self, name: str, dollars: float) -> None:
-        """What was put aside under this name cost so much in the end; the rest is free again."""
+        """What was put aside under this name cost so much in the end; the rest is free again. Counts once for a name."""
         with self._answers.connection as connection:
-            connection.execute("DELETE FROM aside WHERE name = ?", (name,))
-            connection.execute(
-                "INSERT INTO spent VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET dollars = dollars + excluded.dollars", (dollars,)
-            )
+            if connection.execute("DELETE FROM aside WHERE name = ?", (name,)).rowcount:
+                connection.execute(
+                    "INSERT INTO spent VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET dollars = dollars + excluded.dollars",
+                    (dollars,),
+                )
