@@ -44,6 +44,16 @@ curated = node(
     description="Conversations that every filter keeps and that repeat no other.",
 )
 
+contamination = [
+    node(
+        "contamination",
+        group=GROUP,
+        kinds={"polars"},
+        description="Curated conversations that hold text of an evaluation set: which text, how much of it. They are in no set.",
+    )
+    for _ in PROJECT.settings.benchmarks[:1]
+]
+
 _VERDICTS = [f"verdicts/{plugged.name}" for plugged in PROJECT.settings.filters]
 
 
