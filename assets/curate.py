@@ -44,6 +44,17 @@ curated = node(
     description="Conversations that every filter keeps and that repeat no other.",
 )
 
+similar = [
+    node(
+        f"similar/{rule.name}",
+        group=GROUP,
+        kinds={"numpy"},
+        description=f"{about('similarity', rule.method)}\n\nPairs of the level {rule.level}, from similarity {rule.least:g} on; "
+        f"from {rule.threshold:g} on: {rule.action}.",
+    )
+    for rule in PROJECT.settings.duplicates
+]
+
 contamination = [
     node(
         "contamination",

@@ -20,6 +20,7 @@ defs = dg.Definitions(
         curate.verdicts,
         curate.curated,
         *curate.contamination,
+        *curate.similar,
         synthesize.splits,
         *synthesize.synthetic,
         *mix.mixtures,

@@ -18,7 +18,7 @@ from flywheel import __version__, plugins
 from flywheel.curate.label_rules import LabelRule, with_rules
 from flywheel.errors import PluginError
 from flywheel.project import UNDATED, Project
-from flywheel.sections import Benchmark, Plugged
+from flywheel.sections import Benchmark, DuplicateRule, Plugged
 from flywheel.settings import Settings
 
 MARKER = "*"
@@ -42,7 +42,7 @@ class Node:
     def table(self) -> str:
         """The table that holds its rows and fingerprint."""
         kind, _, _ = self.name.partition("/")
-        return {"verdicts": "verdicts", "training_set": "training_sets"}.get(kind, self.name)
+        return {"verdicts": "verdicts", "training_set": "training_sets", "similar": "similar_pairs"}.get(kind, self.name)
 
     def where(self, day: str | None) -> dict[str, str]:
         """The partition of `table` that this node is, for `day` when it is daily."""
@@ -51,6 +51,8 @@ class Node:
             return {"filter": name, "day": day or ""}
         if kind == "training_set":
             return {"set": name}
+        if kind == "similar":
+            return {"rule": name}
         return {"day": day} if day is not None and (self.daily or self.name in _BY_CONTENT) else {}
 
 
@@ -86,15 +88,20 @@ def nodes(settings: Settings) -> dict[str, Node]:
     if benchmarks:
         add(3, "contamination", ["curated"], benchmarks, daily=True)
     current = ["duplicates", *(["contamination"] if benchmarks else [])]
+    for rule in settings.duplicates:
+        add(4, f"similar/{rule.name}", ["curated", *current], (_rule_version(rule), overlaps))
+    acting = [rule for rule in settings.duplicates if rule.action != "report"]
+    current += [f"similar/{rule.name}" for rule in acting]
+    choices = (*overlaps, *((rule.name, rule.threshold, rule.action) for rule in acting))
     add(4, "splits", ["curated", "duplicates", "signatures"], settings.splits)
     for name, plugged in zip(synthetic, settings.synthesize, strict=True):
-        version = (_plugin_version("synthesizer", plugged), plugged.limit, settings.model, settings.models, *overlaps)
+        version = (_plugin_version("synthesizer", plugged), plugged.limit, settings.model, settings.models, *choices)
         add(4, name, ["curated", "splits", *current], version)
     if synthetic:
         add(4, "verified", [*synthetic, "curated"], (benchmarks, overlaps))
     for name, mix in zip(mixtures, settings.mix, strict=True):
         verified = ["verified"] if set(mix.take) - {"curated"} else []
-        add(4, name, ["curated", "splits", *current, *verified], (mix, *overlaps))
+        add(4, name, ["curated", "splits", *current, *verified], (mix, *choices))
     for name, chosen in zip(sets, settings.sets, strict=True):
         add(4, name, [f"mixture/{chosen.mix}"], (chosen, settings.canaries, settings.policy.model_terms, _format_version(chosen.format, settings.labels)))
     add(4, "ledger", ["records", "curated", *mixtures, *sets], "")
@@ -110,6 +117,13 @@ def _benchmark_version(benchmark: Benchmark, settings: Settings) -> tuple[object
 
     kept = msgspec.structs.replace(benchmark, license=None, overlap=0.0, semantic=1.0 if benchmark.semantic else None)
     return kept, digest_of(benchmark, settings.root)
+
+
+def _rule_version(rule: DuplicateRule) -> tuple[object, ...]:
+    """What finding its pairs depends on: not the threshold above the floor, nor the action, which choose among them."""
+    method = Plugged(use=rule.method, name=rule.name, settings=rule.settings)
+    compared = (rule.level, rule.least, rule.scope, rule.roles, rule.words, rule.window)
+    return *compared, _plugin_version("similarity", method)
 
 
 def _plugin_version(kind: str, plugged: Plugged, labels: tuple[LabelRule, ...] = ()) -> str:

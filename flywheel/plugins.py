@@ -1,4 +1,4 @@
-"""The four plugin contracts, and how plugins are found, loaded and configured.
+"""The plugin contracts, and how plugins are found, loaded and configured.
 
 A plugin is a frozen dataclass registered under an entry-point group; its fields are its settings. Built-ins come in through
 the same groups as everybody's. Listing reads only installed metadata; a plugin's module is imported when it is named.
@@ -32,8 +32,15 @@ GROUPS = {
     "filter": "flywheel.filters",
     "synthesizer": "flywheel.synthesizers",
     "format": "flywheel.formats",
+    "similarity": "flywheel.similarities",
 }
-_METHODS = {"source": ("sniff", "parse"), "filter": ("score", "keep"), "synthesizer": ("synthesize",), "format": ("render",)}
+_METHODS = {
+    "source": ("sniff", "parse"),
+    "filter": ("score", "keep"),
+    "synthesizer": ("synthesize",),
+    "format": ("render",),
+    "similarity": ("pairs",),
+}
 
 
 @runtime_checkable
@@ -176,6 +183,32 @@ class Format(Protocol):
         Raises:
             flywheel.errors.Rejected: the format cannot express this record; the reason is counted.
         """
+        ...
+
+
+@runtime_checkable
+class Similarity(Protocol):
+    """Says which texts repeat which earlier ones."""
+
+    def pairs(self, texts: "pl.Series", *, floor: float) -> "pl.DataFrame":
+        """Pairs that are at least `floor` similar, each text beside an earlier one.
+
+        Args:
+            texts: oldest first; the earlier of two is the one that stays. Texts without words are in no pair.
+            floor: above 0, at most 1.
+
+        Returns:
+            Columns of `flywheel.curate.dedup.methods.contract.PAIRS`, ordered by row, then other; `pairs_frame` makes them.
+        """
+        ...
+
+
+@runtime_checkable
+class AsksModel(Protocol):
+    """A similarity that needs the configured model."""
+
+    def asking(self, model: Any) -> Similarity:
+        """This one, with the model to ask: `flywheel.synthesize.model.OpenAIModel`."""
         ...
 
 

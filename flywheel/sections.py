@@ -214,6 +214,45 @@ class Dedup(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return None if self.keep == "oldest" else self.keep.partition(":")[2]
 
 
+class DuplicateRule(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[[duplicates]]`: what else may not, or need not, stand in the sets twice, beside what `[dedup]` finds.
+
+    `level` says what is compared, `method` names a similarity (`flywheel plugins list`), `settings` are its own. Pairs are
+    kept as evidence from `floor` on (half, or the threshold where that is less), so that `threshold` moves without comparing
+    again. `action` is `report`, `drop` (the record leaves; conversations and messages) or `cut` (the passage leaves its
+    message; paragraphs, sentences and spans). `scope` is `within` one record, `across` records, or `any`. Only messages of
+    `roles` are looked at, and units of at least `words` words; a sentence unit is `window` sentences.
+    """
+
+    name: Name
+    level: Literal["conversation", "message", "paragraph", "sentence", "span"] = "conversation"
+    method: str = "exact"
+    threshold: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    floor: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    action: Literal["report", "drop", "cut"] = "report"
+    scope: Literal["any", "within", "across"] = "any"
+    roles: tuple[str, ...] = ("user", "assistant")
+    words: Annotated[int, Meta(ge=1)] = 5
+    window: Annotated[int, Meta(ge=1)] = 1
+    settings: dict[str, Any] = {}
+
+    @property
+    def least(self) -> float:
+        """The similarity from which pairs are kept."""
+        return min(self.floor, self.threshold)
+
+    def __post_init__(self) -> None:
+        whole = self.level in ("conversation", "message")
+        if self.action == "drop" and not whole:
+            raise ValueError(f'action = "drop" is for conversations and messages, not for a {self.level}: cut it')
+        if self.action == "cut" and whole:
+            raise ValueError(f'action = "cut" is for paragraphs, sentences and spans, not for a {self.level}: drop it')
+        if (self.method == "spans") is not (self.level == "span"):
+            raise ValueError('level = "span" goes with method = "spans", and with no other')
+        if self.window > 1 and self.level != "sentence":
+            raise ValueError('`window` counts sentences: level = "sentence"')
+
+
 class Splits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[splits]`. Shares of whole families (records linked by ancestry, session or duplication); the rest is `train`."""
 

@@ -18,6 +18,7 @@ from flywheel.sections import (
     Canaries,
     Clean,
     Dedup,
+    DuplicateRule,
     Engine,
     Logs,
     Mix,
@@ -46,6 +47,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     canaries: Canaries = Canaries()
     dedup: Dedup = Dedup()
     splits: Splits = Splits()
+    duplicates: list[DuplicateRule] = []
     benchmarks: list[Benchmark] = []
     filters: list[dict[str, Any]] | None = None
     labels: list[LabelRule] = []
@@ -86,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     canaries: Canaries = Canaries()
     dedup: Dedup
     splits: Splits
+    duplicates: tuple[DuplicateRule, ...] = ()
     benchmarks: tuple[Benchmark, ...] = ()
     filters: tuple[Plugged, ...]
     labels: tuple[LabelRule, ...] = ()
@@ -157,6 +160,7 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
         canaries=file.canaries,
         dedup=file.dedup,
         splits=file.splits,
+        duplicates=tuple(file.duplicates),
         benchmarks=tuple(file.benchmarks),
         filters=_plugged(path, "filters", filters),
         labels=tuple(file.labels),
@@ -260,7 +264,7 @@ def _role(path: Path, role: str, own: dict[str, Any], model: ModelSettings | Non
 
 
 def _check_names(settings: Settings) -> None:
-    for section in ("public", "benchmarks", "labels", "sql", "filters", "synthesize", "mix", "sets"):
+    for section in ("public", "duplicates", "benchmarks", "labels", "sql", "filters", "synthesize", "mix", "sets"):
         names = [entry.name for entry in getattr(settings, section)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"{settings.path}: two [[{section}]] are called {twice[0]!r}; give one another `name`.")

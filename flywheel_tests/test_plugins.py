@@ -224,9 +224,12 @@ def test_the_authors_guide_builds_installs_and_passes_its_own_tests(tmp_path: Pa
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "2 passed" in ran.stdout
-    assert {kind for kind in plugins.GROUPS for p in plugins.installed(kind) if p.distribution == "flywheel-tone"} == set(
-        plugins.GROUPS
-    )
+    assert {kind for kind in plugins.GROUPS for p in plugins.installed(kind) if p.distribution == "flywheel-tone"} == {
+        "source",
+        "filter",
+        "synthesizer",
+        "format",
+    }
     assert scripts
     for script in scripts:
         exec(compile(script, "plugins/README.md", "exec"), {})

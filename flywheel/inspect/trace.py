@@ -11,7 +11,18 @@ from flywheel.format.publish import latest
 from flywheel.tables import Tables
 
 STAGES = ("records", "conversations", "cleaned", "scrubbed", "curated", "splits", "verified")
-_ASIDE = ("exits", "verdicts", "duplicates", "signatures", "handed_over", "rejected", "log_files", "ledger", "contamination")
+_ASIDE = (
+    "exits",
+    "verdicts",
+    "duplicates",
+    "signatures",
+    "handed_over",
+    "rejected",
+    "log_files",
+    "ledger",
+    "contamination",
+    "similar_pairs",
+)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from flywheel.plugins import Format
 from flywheel.project import Project
 from flywheel.records import empty, from_batch
 from flywheel.schema import SCHEMA, column
-from flywheel.steps.contamination import clean, contaminated
+from flywheel.steps.contamination import clean
+from flywheel.steps.similar import leaving, passages
 
 TRAINING_SETS = pa.schema(
     [
@@ -113,26 +114,25 @@ def source_rows(
     """The rows that may be taken from `curated` or `synthetic/NAME`, with their split, and exits of the others.
 
     `curated` used the duplicates of its time; a later day may have brought an older copy since, so they are applied again.
-    Rows that hold text of a benchmark leave here.
+    Rows that hold text of a benchmark, or that a `[[duplicates]]` rule drops, leave here; what a rule cuts is cut here.
     """
+    from flywheel.curate.dedup.similar import cut
+
     if source != "curated":
         for batch in project.tables.batches("verified", columns=sorted({*columns, "origin"})):
             own = batch.filter(pl.col("origin") == source.replace("/", ":"))
             yield own.select(columns), no_exits()
         return
     splits = project.tables.read("splits").select("id", "day", assigned="split")
-    leaving = _leaving(project)
+    leaving_now = leaving(project)
+    cuts = passages(project, leaving_now)
     for batch in project.tables.batches("curated", columns=sorted({*columns, "id", "day"})):
-        gone = batch.select("id", "day").join(leaving, on=["id", "day"], how="inner", maintain_order="left")
+        gone = batch.select("id", "day").join(leaving_now, on=["id", "day"], how="inner", maintain_order="left")
         current = batch.join(gone, on=["id", "day"], how="anti", maintain_order="left")
+        if "messages" in columns and cuts.height:
+            current = cut(current, cuts)
         joined = current.join(splits, on=["id", "day"], how="left", maintain_order="left").with_columns(split="assigned")
         yield joined.select(columns), exits(gone["id"], gone["reason"], into=gone["into"], score=gone["score"])
-
-
-def _leaving(project: Project) -> pl.DataFrame:
-    """Who of `curated` is in no set, as things stand now: `id`, `day`, `reason`, `into`, `score`; one row a record."""
-    repeated = project.tables.read("duplicates").select("id", "day", "reason", into="kept", score="similarity")
-    return pl.concat([repeated, contaminated(project)], how="diagonal").unique(["id", "day"], keep="first")
 
 
 def mixture(project: Project, name: str, fingerprint: int) -> Made:
