@@ -12,7 +12,8 @@ from flywheel.errors import ConfigError
 class Gazetteer(NamedTuple):
     """Lower-case words: `first` and `last` names, `places` (may be several words), `common` words; the rest as in words.toml.
 
-    `common` holds the `ordinary` words of words.toml too.
+    `common` holds the `ordinary` words of words.toml too. `rare_first` and `rare_last` are no parts of `first` and `last`: many
+    are trade marks as well (`Disney`), so they are names beside each other only.
     """
 
     first: frozenset[str]
@@ -26,6 +27,8 @@ class Gazetteer(NamedTuple):
     cities: frozenset[str]
     cues: frozenset[str]
     given: frozenset[str]
+    rare_first: frozenset[str]
+    rare_last: frozenset[str]
 
 
 @cache
@@ -38,7 +41,8 @@ def gazetteer() -> Gazetteer:
     first, last, places, common = (_words(name) for name in ("first_names", "last_names", "places", "common_words"))
     text = (files("flywheel.curate.scrub") / "data" / "words.toml").read_text("utf-8")
     more = {name: frozenset(words.split()) for name, words in tomllib.loads(text).items()}
-    return Gazetteer(first, last, places, common | more.pop("ordinary"), **more)
+    rare = {"rare_first": _words("more_first_names"), "rare_last": _words("more_last_names")}
+    return Gazetteer(first, last, places, common | more.pop("ordinary"), **more, **rare)
 
 
 def _words(name: str) -> frozenset[str]:

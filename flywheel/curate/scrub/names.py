@@ -258,6 +258,8 @@ def _is_unlisted_pair(pair: Pair) -> bool:
     text, word, following, lists = pair.text, pair.word, pair.following, pair.lists
     abroad, away = word.lower in lists.places, following.lower in lists.places
     last = is_listed(lists.last, following)
+    if word.lower in lists.rare_first and (last or following.lower in lists.rare_last) and not away:
+        return True
     if pair.has_initial or ((last or is_listed(lists.first, following)) and not abroad and not away):
         return True
     if last and not abroad and following.lower not in lists.cities and not _PLACED.search(pair.before):

