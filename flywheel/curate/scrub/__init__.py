@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -10,8 +11,11 @@ from flywheel.sections import Scrub
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable
 
     from flywheel.curate.scrub.replace import Detection, Row
+    from flywheel.curate.scrub.surrogates import Surrogates
+    from flywheel.curate.scrub.values import Values
 
 __all__ = ["FINDINGS", "Scrubbed", "scrub"]
 
@@ -47,6 +51,15 @@ def scrub(records: pl.DataFrame, *, settings: Scrub, key: bytes, budget: int = 2
     This lowers risk; it does not anonymise. On the set of `make bench-pii`, `ner = "rules"` overlooks 6 % of the characters of
     names and 12 % of addresses, on other texts more, and it knows Latin script only.
 
+    Under `replace = "surrogate"` fake values stand there instead: of the same kind, gender and language as far as lists tell,
+    with their case, separators and format, the same throughout a record and others in every other one (HMAC of the key and
+    the record's id). They are nobody's: reserved phone numbers, domains, addresses, ranges and failing checksums. Secrets,
+    and values of which no fake one can be made, are placeholders still. Findings are the same in both modes. Scrubbing a second
+    time leaves placeholders as they are, but gives surrogates other surrogates, since nobody could tell them from real values;
+    so scrub once. Texts that differed by a name alone differ by a surrogate too, and are no exact duplicates any more.
+
+    Under `unmeasured = "quarantine"` a conversation in a script or language that `languages` does not name leaves.
+
     Args:
         records: a batch; derived columns are computed again, others pass unchanged.
         settings: `ner` (`small`, `rules`, `none` or a model of yours), `entities` to replace (all when empty), phone `regions`,
@@ -55,8 +68,8 @@ def scrub(records: pl.DataFrame, *, settings: Scrub, key: bytes, budget: int = 2
         budget: the most characters that one record may hold; longer ones leave.
 
     Returns:
-        Kept records in their order; exits with reason `scrub_budget` (too long) or `scrub_failed` (an error inside, of
-        which nothing else is told: it could quote the text); findings by record and entity.
+        Kept records in their order; exits with reason `scrub_budget` (too long), `scrub_script`, `scrub_language` or
+        `scrub_failed` (an error inside, of which nothing else is told: it could quote the text); findings by record and entity.
 
     Raises:
         ConfigError: the settings name a detector or region that is not there, or a word list is missing.
@@ -71,6 +84,7 @@ def scrub(records: pl.DataFrame, *, settings: Scrub, key: bytes, budget: int = 2
     from flywheel.records import DERIVED, derive
 
     detection = Detection(choose_detectors(settings))
+    outside = _outside(settings)
     edited: list[Row] = []
     origin: list[int] = []
     kept: list[bool] = []
@@ -80,8 +94,8 @@ def scrub(records: pl.DataFrame, *, settings: Scrub, key: bytes, budget: int = 2
         part = records[start : start + _ROWS_AHEAD]
         rows = part.select(COLUMNS).rows(named=True)
         read_ahead(rows, detection.detectors, budget=budget)
-        for identity, row in zip(part["id"], rows, strict=True):
-            outcome = _scrub_one(row, detection, key, budget)
+        for identity, row, reason in zip(part["id"], rows, outside(rows), strict=True):
+            outcome = reason or _scrub_one(row, detection, key, budget, _surrogates(settings, key, identity))
             if isinstance(outcome, str):
                 reasons.append(outcome)
             else:
@@ -101,12 +115,32 @@ def scrub(records: pl.DataFrame, *, settings: Scrub, key: bytes, budget: int = 2
     return Scrubbed(passed, exits(left, reasons), pl.DataFrame(findings, schema=FINDINGS, orient="row"))
 
 
-def _scrub_one(row: Row, detection: Detection, key: bytes, budget: int) -> tuple[Row, Counter[str]] | str:
+def _outside(settings: Scrub) -> Callable[[list[Row]], list[str | None]]:
+    """Tells of rows why the settings hold them back, None of those that pass."""
+    if settings.unmeasured == "pass":
+        return lambda rows: [None] * len(rows)
+    from flywheel.curate.scrub.languages import check_languages, unmeasured
+
+    check_languages(settings.languages)
+    return partial(unmeasured, languages=settings.languages)
+
+
+def _surrogates(settings: Scrub, key: bytes, identity: str) -> Callable[[Values], Surrogates] | None:
+    if settings.replace == "placeholder":
+        return None
+    from flywheel.curate.scrub.surrogates import Surrogates
+
+    return partial(Surrogates, key, identity, regions=settings.regions)
+
+
+def _scrub_one(
+    row: Row, detection: Detection, key: bytes, budget: int, surrogates: Callable[[Values], Surrogates] | None
+) -> tuple[Row, Counter[str]] | str:
     """The edited row and its counts, or the reason why it cannot stay. No error's text leaves: it may quote the record."""
     from flywheel.curate.scrub.replace import TooMuchWork, scrub_row
 
     try:
-        return scrub_row(row, detection, key=key, budget=budget)
+        return scrub_row(row, detection, key=key, budget=budget, surrogates=surrogates)
     except TooMuchWork:
         return "scrub_budget"
     except Exception:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from flywheel.curate.entities import ENTITIES, check_entities
+from flywheel.curate.scrub.gates import Gated
 from flywheel.curate.scrub.gazetteer import gazetteer
 from flywheel.curate.scrub.names import find_names
 from flywheel.curate.scrub.ner import Names, choose_names
@@ -12,6 +14,7 @@ from flywheel.curate.scrub.normalise import Normal, normalise
 from flywheel.curate.scrub.numbers import find_numbers
 from flywheel.curate.scrub.patterns import find_patterns
 from flywheel.curate.scrub.places import find_places
+from flywheel.curate.scrub.registry import load_registry
 from flywheel.curate.scrub.secrets import find_secrets
 from flywheel.curate.scrub.spans import Span, resolve
 from flywheel.curate.scrub.windows import windows
@@ -29,7 +32,8 @@ class Detectors(NamedTuple):
     """What `[scrub]` chose.
 
     `first` finds secrets; `run` are the others, which do not see what `first` found. `entities` limits what is found (all
-    when empty); `allow` is case-folded. `names` is the model, if there is one.
+    when empty) and `keep` is never; `allow` is case-folded, `patterns` match allowed values. `names` is the
+    model, if there is one.
     """
 
     first: Detector
@@ -37,31 +41,42 @@ class Detectors(NamedTuple):
     entities: frozenset[str]
     allow: frozenset[str]
     names: Names | None = None
+    keep: frozenset[str] = frozenset()
+    patterns: tuple[re.Pattern[str], ...] = ()
 
     def keeps(self, entity: str, value: str) -> bool:
         """Whether a value of this entity is to be masked under the settings."""
-        return (not self.entities or entity in self.entities) and value.strip().casefold() not in self.allow
+        if (self.entities and entity not in self.entities) or entity in self.keep:
+            return False
+        value = value.strip()
+        return value.casefold() not in self.allow and not any(pattern.fullmatch(value) for pattern in self.patterns)
 
 
 def choose_detectors(settings: Scrub) -> Detectors:
     """The detectors that the settings ask for, loaded.
 
     Raises:
-        ConfigError: `ner` names no detector that is there, a word list of it is missing, or a phone region is unknown.
+        ConfigError: `ner` names no detector that is there, a word list of it is missing, a phone region, an entity or a language
+            is unknown, or the `registry` cannot be taken.
     """
     names = choose_names(settings.ner) if settings.ner not in ("rules", "none") else None
     _check_regions(settings.regions)
-    run: list[Detector] = [partial(find_patterns, regions=settings.regions), partial(_windowed, find_numbers)]
+    recognizers = load_registry(settings.registry) if settings.registry else ()
+    _check_entities(settings, recognizers)
+    patterns = partial(find_patterns, regions=settings.regions, recognizers=recognizers)
+    run: list[Detector] = [patterns, partial(_windowed, find_numbers)]
     if settings.ner != "none":
         gazetteer()
         run.append(partial(_windowed, find_names))
-        run.append(partial(_windowed, find_places))
+        run.append(partial(_windowed, partial(find_places, everywhere=settings.places == "all")))
     return Detectors(
         first=find_secrets,
         run=tuple(run),
         entities=frozenset(settings.entities),
         allow=frozenset(value.strip().casefold() for value in settings.allow),
         names=names,
+        keep=frozenset(settings.keep) | ({"LOCATION"} if settings.places == "none" else set()),
+        patterns=tuple(re.compile(pattern, re.IGNORECASE) for pattern in settings.allow_patterns),
     )
 
 
@@ -116,6 +131,16 @@ def _windowed(detector: Detector, text: str) -> list[Span]:
         for offset, piece in windows(text, size=_WINDOW)
         for span in detector(piece)
     ]
+
+
+def _check_entities(settings: Scrub, recognizers: tuple[Gated, ...]) -> None:
+    """Of a user's recognizers the entities are known only now; without them the settings were checked when they were read."""
+    known = {*ENTITIES, *(entity for gated in recognizers for entity in gated.recognizer.supported_entities)}
+    try:
+        check_entities("entities", settings.entities, known)
+        check_entities("keep", settings.keep, known)
+    except ValueError as error:
+        raise ConfigError(f"[scrub] {error}.") from None
 
 
 def _check_regions(regions: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from flywheel.curate.scrub.json_text import edit_json, is_json
 from flywheel.curate.scrub.normalise import normalise
 from flywheel.curate.scrub.numbers import luhn
 from flywheel.curate.scrub.spans import CHECKSUM, NAME, Span, resolve
+from flywheel.curate.scrub.surrogates import Surrogates
 from flywheel.curate.scrub.values import Values
 
 Row = dict[str, Any]
@@ -75,6 +76,7 @@ class Conversation:
         self.budget = budget
         self.values = Values()
         self.counts: Counter[str] = Counter()
+        self.surrogates: Surrogates | None = None
         self._first_name: str | None = None
         self._masked: dict[tuple[str, str | None], tuple[str, Counter[str]]] = {}
 
@@ -131,8 +133,8 @@ class Conversation:
         pieces, position = [], 0
         for span in spans:
             identity = self.values.identify(normalise(text[span.start : span.end]).text, span.entity)
-            placeholder = self.values.placeholder(identity)
-            pieces += [text[position : span.start], placeholder]
+            made = self.surrogates.replacement(text[span.start : span.end], identity) if self.surrogates else None
+            pieces += [text[position : span.start], made or self.values.placeholder(identity)]
             position = span.end
         return "".join([*pieces, text[position:]]), Counter(span.entity for span in spans)
 
@@ -148,8 +150,12 @@ def _whole_names(repeated: list[Span], found: list[Span]) -> Iterator[Span]:
         yield span._replace(strength=NAME + 1) if whole and span.entity == "PERSON" else span
 
 
-def scrub_row(row: Row, detection: Detection, *, key: bytes, budget: int) -> Scrubbed:
+def scrub_row(
+    row: Row, detection: Detection, *, key: bytes, budget: int, surrogates: Callable[[Values], Surrogates] | None = None
+) -> Scrubbed:
     """Replace personal data in the `COLUMNS` of one row. Pure: the same row gives the same result beside any other row.
+
+    `surrogates` makes the fake values for the values of the row; without it they become placeholders.
 
     Raises:
         TooMuchWork: the row's texts have more than `budget` characters.
@@ -157,6 +163,7 @@ def scrub_row(row: Row, detection: Detection, *, key: bytes, budget: int) -> Scr
     conversation = Conversation(detection, budget)
     walk(row, conversation.collect)
     conversation.values.link()
+    conversation.surrogates = surrogates(conversation.values) if surrogates and conversation.values else None
     edited = walk(row, conversation.mask)
     if row["session"] is not None and edited["session"] != row["session"]:
         edited["session"] = pseudonym(row["session"], key)

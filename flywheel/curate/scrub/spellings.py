@@ -11,6 +11,8 @@ from typing import NamedTuple
 from flywheel.curate.scrub.gazetteer import gazetteer
 
 WORD = re.compile(r"[^\W_]+")
+HUMP = re.compile(r"[A-Z]?[a-zß-ÿ]+|[A-Z]+(?![a-z])|\d+")
+"""A part of a camel-case word."""
 DIGITS = frozenset({"PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "US_ITIN"})
 """Entities of which two spellings are the same when their letters and digits are."""
 MONTHS = [name.lower() for name in calendar.month_name[1:]]

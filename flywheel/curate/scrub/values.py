@@ -7,7 +7,7 @@ from typing import NamedTuple
 from flywheel.curate.scrub.detect import PLACEHOLDER
 from flywheel.curate.scrub.name_words import begins_sentence
 from flywheel.curate.scrub.spans import LIBRARY, REPEAT, Span
-from flywheel.curate.scrub.spellings import DIGITS, WORD, Known, canonical, is_part_of_name, spellings, stem
+from flywheel.curate.scrub.spellings import DIGITS, HUMP, WORD, Known, canonical, is_part_of_name, spellings, stem
 
 _LONGEST_GAP = 3
 _SHORTEST_PHONE = 7
@@ -15,7 +15,6 @@ _STEM = 3
 _MOST_LINKED = 2000
 _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
 _CAMEL = re.compile(r"[a-z][A-Z]")
-_HUMP = re.compile(r"[A-Z]?[a-zß-ÿ]+|[A-Z]+(?![a-z])|\d+")
 _JOINTS = ("_", "-", ".")
 
 Words = list[tuple[int, int, str]]
@@ -38,6 +37,7 @@ class Values:
         self._alias: dict[str, str] = {}
         self._index: dict[str, list[Known]] = {}
         self._stems: set[str] = set()
+        self._international: set[str] = set()
         self._numbers: dict[Identity, int] = {}
         self._last: dict[str, int] = {}
 
@@ -47,6 +47,14 @@ class Values:
     def __iter__(self) -> Iterator[Identity]:
         """Every value that was added, in the order of the conversation."""
         return (Identity(entity, value) for value, (_, entity) in self._entity.items())
+
+    def owners(self, entity: str) -> Iterator[Identity]:
+        """The values of an entity that are nobody's other spelling."""
+        return (identity for identity in self if identity.entity == entity and identity.value not in self._alias)
+
+    def is_international(self, value: str) -> bool:
+        """Whether a phone number was written with its country's code."""
+        return value in self._international
 
     def reserve(self, text: str) -> None:
         """Do not reuse the numbers of placeholders that are already in the text."""
@@ -61,6 +69,8 @@ class Values:
             self._entity[value] = (max(known[0], strength), "PERSON")
         elif value and (known is None or strength > known[0]):
             self._entity[value] = (strength, entity)
+        if entity == "PHONE_NUMBER" and text.lstrip("( ").startswith(("+", "00")):
+            self._international.add(value)
         if value and (entity in DIGITS or entity in ("DATE_OF_BIRTH", "STREET_ADDRESS")):
             self._spellings.setdefault(value, set()).add(tuple(match[0].lower() for match in WORD.finditer(text)))
 
@@ -108,7 +118,7 @@ class Values:
                 entity = self._entity[known.value][1]
                 yield Span(start, end, entity, LIBRARY if entity == "DATE_OF_BIRTH" else REPEAT)
         if _CAMEL.search(text):
-            humps: Words = [(match.start(), match.end(), match[0]) for match in _HUMP.finditer(plain)]
+            humps: Words = [(match.start(), match.end(), match[0]) for match in HUMP.finditer(plain)]
             for at, (start, _, _) in enumerate(humps):
                 for end, known in self._matches(plain, humps, at):
                     if len(known.words) > 1 and self._is_person(known):
@@ -135,7 +145,7 @@ class Values:
     def _spelled(self, text: str) -> str | None:
         """The known value of which the whole text is another spelling."""
         plain = _ESCAPED.sub("   ", text)
-        for pattern in (WORD, _HUMP):
+        for pattern in (WORD, HUMP):
             words: Words = [(match.start(), match.end(), match[0]) for match in pattern.finditer(plain)]
             for end, known in self._matches(plain, words, 0, alone=True) if words else ():
                 if end == words[-1][1]:
