@@ -7,8 +7,10 @@ of that day, so that a change to one day makes the others no work.
 """
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 import polars as pl
@@ -18,7 +20,7 @@ from flywheel import __version__, plugins
 from flywheel.curate.label_rules import LabelRule, with_rules
 from flywheel.errors import PluginError
 from flywheel.project import UNDATED, Project
-from flywheel.sections import Benchmark, DuplicateRule, Plugged
+from flywheel.sections import Benchmark, DuplicateRule, Plugged, Scrub
 from flywheel.settings import Settings
 
 MARKER = "*"
@@ -77,7 +79,7 @@ def nodes(settings: Settings) -> dict[str, Node]:
     add(1, "rejected", ["log_files"], logs, daily=True)
     add(1, "conversations", ["records"], "", daily=True)
     add(1, "cleaned", ["conversations"], settings.clean, daily=True)
-    add(1, "scrubbed", ["cleaned"], settings.scrub, daily=True)
+    add(1, "scrubbed", ["cleaned"], _scrub_version(settings.scrub), daily=True)
     add(1, "signatures", ["scrubbed"], settings.dedup.signing, daily=True)
     for name, plugged in zip(verdicts, settings.filters, strict=True):
         add(1, name, ["scrubbed"], _plugin_version("filter", plugged, settings.labels), daily=True)
@@ -124,6 +126,17 @@ def _rule_version(rule: DuplicateRule) -> tuple[object, ...]:
     method = Plugged(use=rule.method, name=rule.name, settings=rule.settings)
     compared = (rule.level, rule.least, rule.scope, rule.roles, rule.words, rule.window)
     return *compared, _plugin_version("similarity", method)
+
+
+def _scrub_version(scrub: Scrub) -> Scrub:
+    """Its own recognizers count by what their file says, not by where it lies."""
+    if scrub.registry is None:
+        return scrub
+    try:
+        content = Path(scrub.registry).read_bytes()
+    except OSError:
+        content = b""  # the stage says that the file is missing
+    return msgspec.structs.replace(scrub, registry=hashlib.sha256(content).hexdigest())
 
 
 def _plugin_version(kind: str, plugged: Plugged, labels: tuple[LabelRule, ...] = ()) -> str:

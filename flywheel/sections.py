@@ -1,10 +1,13 @@
 """The sections of `flywheel.toml`, one class each: its keys, what they mean, and what they are without a word."""
 
 import datetime as dt
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+
+from flywheel.curate.entities import check_entities
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
@@ -166,14 +169,44 @@ class Scrub(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[scrub]`. `ner` says how names are found: `small` (rules and the model that comes with Flywheel), `rules` (word lists and
     context), `none`, stated on purpose, or rules with a model of yours: `spacy:NAME`, `gliner:NAME`, `transformers:NAME`.
 
-    There is no default that finds nothing, and a model that is missing is an error. `entities` limits what is replaced
-    (all when empty), `regions` are the phone regions, `allow` are values that are never personal.
+    There is no default that finds nothing, and a model that is missing is an error. `entities` limits what is replaced (all
+    when empty), `keep` leaves some of them in, `regions` are the phone regions. `allow` are values that are never personal,
+    whatever their case, `allow_patterns` regular expressions that such a value matches as a whole. `places` are replaced when
+    they are bound to somebody (`I live in Lyon`), `all` where somebody is near (`my flight to Lyon`), or `none`; addresses are
+    in any case.
+
+    `registry` is a file of your own recognizers, as Presidio's recognizer registry takes it (YAML), relative to flywheel.toml.
+
+    `replace` puts a `placeholder` (`<PERSON_1>`) or a `surrogate`: a fake value of the same kind that is nobody's and the same
+    throughout a conversation. Secrets always become placeholders.
+
+    `unmeasured = "quarantine"` holds back conversations in other scripts or languages than `languages` (ISO 639-1), as
+    `scrub_script` and `scrub_language`. English is the language for which it was measured how much is found.
     """
 
     ner: str = "small"
     entities: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     regions: tuple[str, ...] = ("US", "GB", "DE", "FR", "IN", "CA", "AU")
     allow: tuple[str, ...] = ()
+    allow_patterns: tuple[str, ...] = ()
+    places: Literal["bound", "all", "none"] = "bound"
+    registry: str | None = None
+    replace: Literal["placeholder", "surrogate"] = "placeholder"
+    languages: tuple[str, ...] = ("en",)
+    unmeasured: Literal["pass", "quarantine"] = "pass"
+
+    def __post_init__(self) -> None:
+        if self.registry is None:  # its entities are known when it is read
+            check_entities("entities", self.entities)
+            check_entities("keep", self.keep)
+        for pattern in self.allow_patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"allow_patterns has {pattern!r}, which is no regular expression: {error}") from None
+        if not self.languages:
+            raise ValueError('languages is empty; name those that may pass, such as ["en"]')
 
 
 class Canaries(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

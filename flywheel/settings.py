@@ -156,7 +156,7 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
         public=tuple(_licensed(path, entry, file.policy) for entry in file.public),
         policy=file.policy,
         clean=file.clean,
-        scrub=file.scrub,
+        scrub=_located(path, file.scrub),
         canaries=file.canaries,
         dedup=file.dedup,
         splits=file.splits,
@@ -178,6 +178,16 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
     if "postgresql" in {url.partition("://")[0] for url in settings.logs.urls}:
         raise ConfigError(f"{path}: [logs] url names files; a table in PostgreSQL is a [[sql]] section with a url of its own.")
     return settings
+
+
+def _located(path: Path, scrub: Scrub) -> Scrub:
+    """With the absolute path of its registry, which is given relative to the file."""
+    if scrub.registry is None:
+        return scrub
+    registry = (path.parent / scrub.registry).resolve()
+    if not registry.is_file():
+        raise ConfigError(f"{path}: [scrub] registry = {scrub.registry!r} is no file; it is looked for at {registry}.")
+    return msgspec.structs.replace(scrub, registry=str(registry))
 
 
 def _licensed(path: Path, entry: Public, policy: Policy) -> Public:
