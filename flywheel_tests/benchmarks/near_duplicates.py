@@ -1,32 +1,38 @@
-"""Near-duplicates: `sign` and `find_duplicates` against datasketch's bulk API, on one corpus in one run.
+"""Near-duplicates: flywheel against datasketch, rensa, Daft and text-dedup, on one corpus in one run.
 
-The corpus is made here: chats of words drawn by Zipf's law, and families that repeat a chat with a few words changed. Both
-sides use the same word 3-grams, permutations, bands and exact verification; CPU seconds are those of this process, all
-threads. datasketch is given xxh32, which is faster than its default SHA-1. Compiling is left out: a small batch runs first.
+The corpus is made here: chats of words drawn by Zipf's law, and families that repeat a chat with a few words changed. Every
+engine runs in a process of its own (`_near_duplicate_engines` says what each does). "Step" is the search itself, from texts in
+memory or in a file to the rows that go; "whole" is all that the process costs, importing and reading too. A true pair is
+missed when both of its rows stay; a family is lost when none of its rows stays. The yardstick is a pass that hashes every byte
+of the texts once with XXH3, the least that a search can do that looks at them.
+
+An engine that is not installed is named with the command that installs it. `--chats 50000` makes it a matter of seconds.
 """
 
 import argparse
+import json
 import re
-import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import xxhash
 from rich.console import Console
 from rich.table import Table
 
 from flywheel.records import Record, text_message, to_batch
-from flywheel.sections import Dedup
+from flywheel_tests.benchmarks import _near_duplicate_engines as engines
+from flywheel_tests.benchmarks._near_duplicate_engines import BATCH, SIMILARITY
 
-SIMILARITY = 0.8
 _VOCABULARY = 40_000
-_Result = TypeVar("_Result")
 Pair = tuple[int, int]
 Figures = dict[str, str]
-_BATCH = 10_000
 
 
 class Corpus(NamedTuple):
@@ -77,74 +83,19 @@ def _record(number: int, words: list[str]) -> Record:
     return Record(id=f"{number:08}", messages=(text_message("user", question), text_message("assistant", answer)))
 
 
-class Outcome(NamedTuple):
-    """Verified links (row, older row), and the CPU seconds of each step."""
-
-    links: set[Pair]
-    steps: dict[str, float]
-
-
-def ours(batch: pl.DataFrame) -> Outcome:
-    """Flywheel, in batches of 10,000 as the graph does it."""
-    from flywheel.curate.dedup.duplicates import find_duplicates
-    from flywheel.curate.dedup.signatures import sign
-
-    settings = Dedup(similarity=SIMILARITY)
-    clock = _Clock()
-    parts = clock("sign", lambda: [sign(part, settings=settings) for part in batch.iter_slices(_BATCH)])
-    table = pl.concat(parts).with_columns(day=pl.lit("2026-01-01"))
-    found = clock("find", lambda: find_duplicates(table, similarity=SIMILARITY))
-    pairs = found.select(pl.col("id", "kept").cast(pl.Int64)).iter_rows()
-    return Outcome({(row, kept) for row, kept in pairs}, clock.seconds)
-
-
-def datasketchs(texts: list[str]) -> Outcome:
-    """`MinHash.bulk`, `MinHashLSH` and exact verification of its candidates, with our bands for 0.8."""
-    import datasketch
-    import xxhash
-
-    from flywheel.curate.dedup.minhash import lsh_bands
-
-    def tokenise() -> list[set[bytes]]:
-        found = (re.findall(r"\w+", text.lower()) for text in texts)
-        return [{" ".join(words[i : i + 3]).encode() for i in range(max(len(words) - 2, 1))} for words in found]
-
-    def match() -> set[Pair]:
-        lsh = datasketch.MinHashLSH(num_perm=128, params=lsh_bands(SIMILARITY))
-        links = set()
-        for row, (tokens, signature) in enumerate(zip(sets, signatures, strict=True)):
-            for other in lsh.query(signature):
-                if len(tokens & sets[other]) >= SIMILARITY * len(tokens | sets[other]):
-                    links.add((row, other))
-            lsh.insert(row, signature, check_duplication=False)
-        return links
-
-    clock = _Clock()
-    sets = clock("tokenise", tokenise)
-    signatures = clock("bulk", lambda: datasketch.MinHash.bulk(sets, num_perm=128, hashfunc=xxhash.xxh32_intdigest))
-    return Outcome(clock("match", match), clock.seconds)
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def __call__(self, step: str, work: Callable[[], _Result]) -> _Result:
-        start = time.process_time()
-        result = work()
-        self.seconds[step] = time.process_time() - start
-        return result
-
-
 def true_pairs(texts: list[str], family: list[int]) -> set[Pair]:
     """The pairs (later, earlier) within families that are at least 0.8 similar, by Python's sets."""
     members = defaultdict(list)
     for row, number in enumerate(family):
         if number >= 0:
             members[number].append(row)
-    grams = {row: _grams(texts[row]) for rows in members.values() for row in rows}
     pairs = ((b, a) for rows in members.values() for i, b in enumerate(rows) for a in rows[:i])
-    return {(b, a) for b, a in pairs if len(grams[a] & grams[b]) >= SIMILARITY * len(grams[a] | grams[b])}
+    return {pair for pair in pairs if _alike(texts, pair)}
+
+
+def _alike(texts: list[str], pair: Pair) -> bool:
+    one, other = (_grams(texts[row]) for row in pair)
+    return len(one & other) >= SIMILARITY * len(one | other)
 
 
 def _grams(text: str) -> set[tuple[str, ...]]:
@@ -152,46 +103,79 @@ def _grams(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + 3]) for i in range(len(words) - 2)}
 
 
-def _figures(outcome: Outcome, chats: int, true: set[Pair], family: list[int]) -> Figures:
-    """Against the truth. A true pair is missed when both of its rows stay; a family is lost when none of its rows goes."""
-    gone = {row for row, _ in outcome.links}
-    missed = sum(not gone & {a, b} for a, b in true)
-    lost = {family[row] for row, _ in true} - {family[row] for row in gone}
-    seconds = sum(outcome.steps.values())
+class Truth(NamedTuple):
+    """What there is to find."""
+
+    texts: list[str]
+    family: list[int]
+    pairs: set[Pair]
+
+
+def _figures(folder: Path, name: str, truth: Truth, hashing: float) -> Figures:
+    links = pl.read_parquet(folder / f"{name}.parquet")
+    cost: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+    gone = set(links["row"].to_list())
+    false = sum(not _alike(truth.texts, pair) for pair in links.rows())
+    missed = sum(not gone & {a, b} for a, b in truth.pairs)
+    staying = {number for row, number in enumerate(truth.family) if row not in gone}
+    step, chats = sum(cost["steps"].values()), len(truth.texts)
     return {
-        "CPU seconds": f"{seconds:.2f}",
-        **{f"  {step}": f"{spent:.2f}" for step, spent in outcome.steps.items()},
-        "chats per CPU second": f"{chats / seconds:,.0f}",
+        "step, CPU s": f"{step:.2f} ({', '.join(f'{part} {spent:.2f}' for part, spent in cost['steps'].items())})",
+        "step, chats per CPU s": f"{chats / step:,.0f}",
+        "step, times a pass that hashes every byte": f"{step / hashing:.0f}",
+        "whole process, CPU s": f"{cost['whole']:.2f}",
+        "whole process, chats per CPU s": f"{chats / cost['whole']:,.0f}",
+        "peak memory, MB": f"{cost['peak'] / 1e6:,.0f}",
         "rows that go": f"{len(gone):,}",
-        "links that are false": f"{len(outcome.links - true)}",
-        "true pairs of which both stay": f"{missed} of {len(true):,}",
-        "families lost": f"{len(lost)}",
-        "peak memory so far, MB": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f}",
+        "precision of (row, kept)": f"{1 - false / max(len(links), 1):.4f}",
+        "recall of true pairs": f"{1 - missed / max(len(truth.pairs), 1):.4f}",
+        "families lost": f"{len(set(truth.family) - staying - {-1})}",
     }
 
 
+def _hashing_seconds(texts: list[str]) -> float:
+    whole = "".join(texts).encode()
+    start = time.process_time()
+    xxhash.xxh3_64_intdigest(whole)
+    return time.process_time() - start
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Print both sides' figures and the ratio of their speeds."""
+    """Print every engine's figures and the ratios of its costs to flywheel's."""
     parser = argparse.ArgumentParser(prog="near_duplicates", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--chats", type=int, default=50_000)
-    parser.add_argument("--without-peer", action="store_true", help="measure flywheel alone")
+    parser.add_argument("--chats", type=int, default=500_000)
+    parser.add_argument("--only", nargs="+", choices=list(engines.ENGINES), default=list(engines.ENGINES), help="these engines")
     options = parser.parse_args(arguments)
     records, family = corpus(options.chats)
     texts = ["\n".join(message.text for message in record.messages) for record in records]
-    batch = pl.concat([to_batch(records[start : start + _BATCH]) for start in range(0, len(records), _BATCH)])
-    del records
-    true = true_pairs(texts, family)
-    ours(batch.head(200))
-    mine = ours(batch)
-    columns = {"flywheel": _figures(mine, options.chats, true, family)}
-    if not options.without_peer:
-        peer = datasketchs(texts)
-        columns["datasketch bulk, xxh32"] = _figures(peer, options.chats, true, family)
-        print(f"ratio of speeds: {sum(peer.steps.values()) / sum(mine.steps.values()):.1f}")
-    table = Table(f"{options.chats:,} chats, {sum(map(len, texts)) / 1e6:.0f} MB; compiling left out", *columns)
-    for name in dict.fromkeys(name for figures in columns.values() for name in figures):
-        table.add_row(name, *(figures.get(name, "") for figures in columns.values()))
-    Console().print(table)
+    columns: dict[str, Figures] = {}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        parts = [to_batch(records[start : start + BATCH]) for start in range(0, len(records), BATCH)]
+        del records
+        pl.concat(parts).write_parquet(folder / "records.parquet")
+        pl.DataFrame({"text": texts}).write_parquet(folder / "texts.parquet")
+        del parts
+        truth, hashing = Truth(texts, family, true_pairs(texts, family)), _hashing_seconds(texts)
+        for name in options.only:
+            if command := engines.missing(name):
+                print(f"{name} is not installed: {command}")
+                continue
+            subprocess.run([sys.executable, "-m", engines.__name__, name, str(folder)], check=True)
+            columns[name] = _figures(folder, name, truth, hashing)
+    _print(columns, f"{options.chats:,} chats, {sum(map(len, texts)) / 1e6:.0f} MB; hashing every byte: {hashing:.3f} CPU s")
+
+
+def _print(columns: dict[str, Figures], title: str) -> None:
+    table = Table("", *columns, title=title)
+    for name in next(iter(columns.values()), {}):
+        table.add_row(name, *(figures[name] for figures in columns.values()))
+    Console(width=max(120, 40 * len(columns))).print(table)
+    for figure in ("step, chats per CPU s", "whole process, chats per CPU s"):
+        rates = {name: float(figures[figure].replace(",", "")) for name, figures in columns.items()}
+        ours = rates.pop("flywheel", None)
+        for name, rate in rates.items() if ours else ():
+            print(f"{figure}: {(ours or 0) / rate:.1f} times {name}")
 
 
 if __name__ == "__main__":
