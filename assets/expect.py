@@ -14,7 +14,7 @@ Facts = Callable[[str | None], Mapping[str, float]]
 class Rule(dg.Model):
     """One check: the fact must lie between the two numbers.
 
-    A blocking one that fails stops what comes after in the run, and its node is stale until it passes.
+    A blocking one that fails, or cannot be judged, stops what comes after in the run, and its node is stale until it passes.
     """
 
     fact: str
@@ -38,11 +38,14 @@ def expectations(name: str, facts: Facts, rules: Mapping[str, Rule]) -> dg.Asset
     def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         day = context.partition_key if daily else None
         with no_record_text(f"checks of {name}"):
-            observed = facts(day)
             bounds = {rule.fact: (rule.minimum, rule.maximum) for rule in rules.values()}
-            results = {result.fact: result for result in expect(observed, bounds)}
-            if any(rule.blocking and not results[rule.fact].passed for rule in rules.values()):
-                PROJECT.tables.invalidate(NODES[name].table, **NODES[name].where(day))
+            passed = False
+            try:
+                results = {result.fact: result for result in expect(facts(day), bounds)}
+                passed = all(results[rule.fact].passed for rule in rules.values() if rule.blocking)
+            finally:
+                if not passed:
+                    PROJECT.tables.invalidate(NODES[name].table, **NODES[name].where(day))
         for check_name, rule in rules.items():
             yield _result(name, check_name, rule, results[rule.fact])
 

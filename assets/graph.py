@@ -122,8 +122,6 @@ def no_record_text(name: str) -> Iterator[None]:
         raise dg.RetryRequested(max_retries=5, seconds_to_wait=1) from None
     except FlywheelError as error:
         raise dg.Failure(f"{name}: {error}", allow_retries=False) from None
-    except FileNotFoundError as error:
-        raise dg.Failure(f"{name}: {error}") from None
     except Exception as error:
         if trouble := machine_trouble(error):
             raise dg.Failure(f"{name}: {trouble}. Its table is as it was before; mend that, and run again.") from None

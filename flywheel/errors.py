@@ -1,5 +1,9 @@
 """What a user can mend: every error here says what happened, what was available and what to do next."""
 
+import re
+
+_SLUG = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
 
 class FlywheelError(Exception):
     """A mistake in the project, its configuration or its plugins; the command line prints it without a traceback.
@@ -25,6 +29,11 @@ class Rejected(ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+    @property
+    def slug(self) -> str:
+        """The reason; `invalid_reason` where it is no slug, because then it could be the entry's text."""
+        return self.reason if _SLUG.fullmatch(self.reason) else "invalid_reason"
 
 
 _OF_THE_MACHINE = {

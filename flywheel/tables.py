@@ -19,10 +19,16 @@ from urllib.parse import quote
 import polars as pl
 import pyarrow as pa
 
+from flywheel.errors import FlywheelError
+
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _WHOLE = "*"
+
+
+class NotMade(FlywheelError, FileNotFoundError):
+    """A table that was never written is wanted."""
 
 
 @dataclass(frozen=True)
@@ -196,11 +202,11 @@ class Tables:
         """The table, or one partition of it, lazily.
 
         Raises:
-            FileNotFoundError: the table was never written.
+            NotMade: the table was never written.
         """
         table = self._open(name, version)
         if table is None:
-            raise FileNotFoundError(f"table {name!r} has not been made yet; `flywheel run` makes it")
+            raise NotMade(f"table {name!r} has not been made yet; `flywheel run` makes it")
         if not where:
             return pl.scan_delta(table)
         # not a filter over scan_delta: polars 2.1 finds no row where the partition's value is escaped in the path
@@ -234,11 +240,11 @@ class Tables:
         """The table as a pyarrow dataset, which DuckDB queries with its filters and columns pushed down.
 
         Raises:
-            FileNotFoundError: the table was never written.
+            NotMade: the table was never written.
         """
         table = self._open(name)
         if table is None:
-            raise FileNotFoundError(f"table {name!r} has not been made yet; `flywheel run` makes it")
+            raise NotMade(f"table {name!r} has not been made yet; `flywheel run` makes it")
         return table.to_pyarrow_dataset()
 
     def schema(self, name: str) -> pa.Schema | None:

@@ -163,7 +163,7 @@ class _Run:
         try:
             return self.format.render(record)
         except Rejected as rejected:
-            self.rejected.append((record.id, rejected.reason))
+            self.rejected.append((record.id, rejected.slug))
             return None
         except Exception as error:
             # the message is left out: it may quote the record

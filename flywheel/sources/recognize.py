@@ -1,6 +1,5 @@
 """Which dialect an entry is written in, and the records that its source makes of it."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
@@ -13,7 +12,6 @@ from flywheel.sources.lines import Entry, decode
 NOT_MINE = "unmapped"
 _HEAD = 1 << 20
 _SHAPES = 4096
-_SLUG = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class Parsed(NamedTuple):
@@ -96,7 +94,7 @@ def _parse(name: str, source: Source, value: Any) -> Parsed:
         halves = list(cast(HalvesSource, source).halves(value)) if hasattr(source, "halves") else []
         records = [] if halves else list(source.parse(value))
     except Rejected as rejected:
-        raise Rejected(rejected.reason if _SLUG.fullmatch(rejected.reason) else "invalid_reason") from None
+        raise Rejected(rejected.slug) from None
     except Exception as error:  # a plugin's fault, counted on the entry that shows it
         raise Rejected(f"source_error:{type(error).__name__}") from None
     if not records and not halves:

@@ -22,6 +22,7 @@ _OF_ONE_DAY: dict[str, Callable[[Project, str, str, int], Made]] = {
 }
 _OF_ALL_DAYS: dict[str, Callable[[Project, str, int], Made]] = {
     "log_files": ingest.log_files,
+    "review": curate.review,
     "duplicates": curate.duplicates,
     "similar": similar.similar,
     "splits": build.splits,
@@ -40,8 +41,7 @@ def make(project: Project, name: str, day: str | None = None) -> Made:
     """Make one node, for one day when it is daily, from its inputs as they are now.
 
     Raises:
-        FlywheelError: the configuration or a plugin is at fault.
-        FileNotFoundError: an input was never made.
+        FlywheelError: the configuration or a plugin is at fault, or an input was never made (`NotMade`).
     """
     kind, _, rest = name.partition("/")
     fingerprint = Plan(project).expected(name, day)
