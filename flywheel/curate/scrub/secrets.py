@@ -1,7 +1,7 @@
 """Secrets by their format: gitleaks' rules as data, and what those rules do not cover.
 
 Source: https://github.com/gitleaks/gitleaks, config/gitleaks.toml (MIT; see data/NOTICE), written for Go's RE2. Rules bound to
-a file name do not apply to chats, and the two rules for `curl` backtrack too much in Python; Bearer and Basic stand in.
+a file name do not apply to chats, and the rules for `curl` and Kubernetes backtrack too much in Python; ours stand in.
 """
 
 import math
@@ -19,6 +19,8 @@ from flywheel.curate.scrub.windows import windows
 
 SECRET = "SECRET"
 _SKIPPED = {"curl-auth-header", "curl-auth-user", "kubernetes-secret-yaml"}
+_ANYWHERE = {"freemius-secret-key"}
+"""Bound to a file name, but precise without it."""
 _LONG_TOKEN = re.compile(r"[^\s\"'`,;<>]{12}|-----BEGIN")
 _PEM = re.compile(r"-----BEGIN[ A-Z0-9_-]{0,60}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_BODY = re.compile(r"(?:[\sA-Za-z0-9+/=:,.\\-]){0,20000}")
@@ -51,9 +53,18 @@ _EXTRA = tuple(
         r"(?i)[?&](?:access_token|refresh_token|id_token|token|api_?key|auth|sig|signature|key|secret|client_secret|password)"
         r"=([^\s&#\"'<>]{8,2000})",
         r"(?i)\b(?:aws_?)?secret_?(?:access_?)?key\b['\"]?\s{0,3}[=:]\s{0,3}['\"]?([A-Za-z0-9/+=]{40})(?![A-Za-z0-9/+=])",
+        r"(?i)\bcurl\b[^\n]{0,300}?\s(?:-u|--user)[ =]?['\"]?[^\s:'\"]{1,64}:([^\s'\"]{3,128})",
+        r"(?i)\s(?:-H|--header)[ =]?['\"](?:x-)?[\w-]{0,30}(?:key|token|secret|auth\w*):[ \t]{0,3}(?:\w{1,20} )?"
+        r"([^\s'\"]{8,2000})",
+        r"(?i)\bkey=\"(?:clear ?text)?password\"\s{1,8}value=\"([^\"\n]{4,256})\"",
+        r"(?<![\w:])(\d{8,10}:AA[A-Za-z0-9_-]{30,36})(?![\w-])",
         r"(?<![\w.-])([MN][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40})(?![\w-])",
     )
 )
+_KUBERNETES = re.compile(
+    r"(?m)^[ \t]{0,8}(?:data|stringData):[ \t]{0,4}\n((?:[ \t]{1,12}[\w.-]{1,64}:[ \t]{0,4}[^\n]{1,2000}\n?){1,30})"
+)
+_KUBERNETES_VALUE = re.compile(r"(?m):[ \t]{0,4}['\"]?([^\s'\"]{4,2000})['\"]?[ \t]{0,4}$")
 _PASSWORD = re.compile(
     r"(?i)(?<![a-z])(?:password|passwort|passwd|pwd|passphrase|kennwort|contraseña|mot de passe|senha|wachtwoord)"
     r"(?:['\"]?\s{0,2}(?:=>|[:=])\s{0,2}|\s(?:is|was|ist|es|est|to)\s)['\"`]?([^\s'\"`,;<>]{4,128})"
@@ -104,6 +115,9 @@ def _by_extra(text: str, lowered: str) -> Iterator[tuple[int, int]]:
         for match in pattern.finditer(text):
             if not _NO_SECRET.match(match[1]) and any(c.isdigit() or not c.isalnum() for c in match[1]):
                 yield match.span(1)
+    if "kind: secret" in lowered:
+        for block in _KUBERNETES.finditer(text):
+            yield from (match.span(1) for match in _KUBERNETES_VALUE.finditer(text, block.start(1), block.end(1)))
     if (
         "pass" not in lowered
         and "pwd" not in lowered
@@ -145,7 +159,7 @@ def rules() -> tuple[Rule, ...]:
     return tuple(
         _rule(entry, everywhere)
         for entry in config["rules"]
-        if "regex" in entry and "path" not in entry and entry["id"] not in _SKIPPED
+        if "regex" in entry and ("path" not in entry or entry["id"] in _ANYWHERE) and entry["id"] not in _SKIPPED
     )
 
 
