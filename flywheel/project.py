@@ -105,8 +105,8 @@ class Project:
 
     @property
     def sets(self) -> Path:
-        """The folder of the exported training sets, one below it a set."""
-        return Path(self.settings.data) / "sets"
+        """The folder of the exported training sets, one below it a set: on this machine, wherever the tables lie."""
+        return (self.settings.root if "://" in self.settings.data else Path(self.settings.data)) / "sets"
 
 
 def check_plugins(settings: Settings) -> None:

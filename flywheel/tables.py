@@ -23,6 +23,7 @@ from flywheel.errors import FlywheelError
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
+    from pyarrow.fs import PyFileSystem
 
 _WHOLE = "*"
 
@@ -53,9 +54,23 @@ class Tables:
         return self._open(name) is not None
 
     def names(self) -> list[str]:
-        """Every table below a local root, sorted; names may hold a slash."""
-        base = Path(self.root) / "tables"
-        return sorted(str(log.parent.relative_to(base)) for log in base.glob("**/_delta_log"))
+        """Every table, sorted; a name may hold one slash."""
+        from pyarrow.fs import FileSelector, FileType
+
+        root = f"{self.root.rstrip('/')}/tables"
+        if "://" not in root and not Path(root).is_dir():
+            return []
+        files = file_system(root)
+
+        def folders(below: str) -> set[str]:
+            found = files.get_file_info(FileSelector(below))
+            return {one.path.strip("/") for one in found if one.type == FileType.Directory}
+
+        names = []
+        for name in folders(""):
+            inside = folders(name)
+            names += [name] if f"{name}/_delta_log" in inside else [each for each in inside if self.exists(each)]
+        return sorted(names)
 
     def version(self, name: str) -> int | None:
         table = self._open(name)
@@ -169,14 +184,11 @@ class Tables:
         deltalake's own writer is not used because it writes batches in parallel and loses their order.
         """
         import pyarrow.parquet as pq
-        from deltalake.fs import DeltaStorageHandler
-        from pyarrow.fs import PyFileSystem
-
         folder = "".join(f"{column}={quote(value, safe='')}/" for column, value in where.items())
         path = f"{folder}{uuid.uuid4().hex}.parquet"
         if "://" not in self.root:
             Path(self.uri(name), folder).mkdir(parents=True, exist_ok=True)
-        files = PyFileSystem(DeltaStorageHandler(self.uri(name)))
+        files = file_system(self.uri(name))
         filled = (frame for frame in frames if frame.height)
         first = next(filled, None)
         if first is None:
@@ -274,6 +286,14 @@ class Tables:
             return DeltaTable(self.uri(name), version=version)
         except TableNotFoundError:
             return None
+
+
+def file_system(url: str) -> "PyFileSystem":
+    """The files below a folder or URL, through deltalake's stores: what a table can lie on, anything else can too."""
+    from deltalake.fs import DeltaStorageHandler
+    from pyarrow.fs import PyFileSystem
+
+    return PyFileSystem(DeltaStorageHandler(url))
 
 
 def _equal(where: Mapping[str, str]) -> list[tuple[str, str, str]] | None:

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,6 +82,22 @@ def latest(folder: Path) -> Path | None:
         return (folder / "latest").resolve()
     pointer = folder / "latest.json"
     return folder / str(json.loads(pointer.read_text("utf-8"))["version"]) if pointer.is_file() else None
+
+
+def upload(folder: Path, version: str, url: str) -> None:
+    """Copy a published version to a store, `url/VERSION/`, and then let `url/latest.json` mean it.
+
+    A reader that follows `latest.json` sees a whole version. Files that are there already are written again.
+    """
+    from pyarrow.fs import LocalFileSystem, copy_files
+
+    from flywheel.tables import file_system
+
+    store = file_system(url)
+    copy_files(str(folder / version), version, LocalFileSystem(), store)
+    with tempfile.TemporaryDirectory() as pointer:
+        (Path(pointer) / "latest.json").write_text(json.dumps({"version": version}) + "\n", "utf-8")
+        copy_files(pointer, "", LocalFileSystem(), store)
 
 
 def _clear(left: Path) -> None:

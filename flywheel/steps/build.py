@@ -93,17 +93,26 @@ def synthetic(project: Project, name: str, fingerprint: int) -> Made:
 
 
 def verified(project: Project, _: str, fingerprint: int) -> Made:
-    """Keep the synthetic records that hold every rule; nothing else reaches a mixture."""
+    """Keep the synthetic records that hold every rule and pass the checks of their entry; nothing else reaches a mixture."""
+    from flywheel.synthesize.verification import apply_checks, build_checks
+    from flywheel.synthesize.verification.contract import Known
     from flywheel.synthesize.verify import verify
 
     seen: dict[str, str] = {}
 
+    def real() -> Iterator[pl.DataFrame]:
+        return project.tables.batches("curated", columns=SCHEMA.names)
+
     def outcomes() -> Iterator[tuple[int, Outcome]]:
         for entry in project.settings.synthesize:
+            judges = [check.judge() for check in build_checks(entry.verify)]
             for batch in project.tables.batches(f"synthetic/{entry.name}"):
                 parents = batch.select(pl.col("parents").explode().unique().implode()).item()
                 seeds = project.tables.scan("curated").filter(pl.col("id").is_in(parents)).select(SCHEMA.names).collect()
-                yield batch.height, clean(project, verify(batch.select(SCHEMA.names), seeds, seen=seen))
+                whole = clean(project, verify(batch.select(SCHEMA.names), seeds, seen=seen))
+                known = Known({seed.id: seed for seed in from_batch(seeds)}, real)
+                passed = apply_checks(whole.kept, judges, known, keep=entry.unverified)
+                yield batch.height, Outcome(passed.kept, pl.concat([whole.exits, passed.exits]))
 
     return write_stage(project.tables, "verified", outcomes(), fingerprint=fingerprint)
 
@@ -165,6 +174,7 @@ def training_set(project: Project, name: str, fingerprint: int) -> Made:
     """Export one set, and register its files; only when the scrubber finds what `[canaries]` asks for."""
     from flywheel.curate.label_rules import with_rules
     from flywheel.format.export import export
+    from flywheel.format.publish import upload
     from flywheel.format.tokens import token_counter
 
     check_floors(project.settings, project.key)
@@ -182,6 +192,8 @@ def training_set(project: Project, name: str, fingerprint: int) -> Made:
         token_counter=token_counter(project.settings.root / chosen.tokenizer if chosen.tokenizer else None),
         provenance=_provenance(project, chosen.mix),
     )
+    if "://" in project.settings.data:
+        upload(project.sets / name, exported.version, f"{project.settings.data.rstrip('/')}/sets/{name}")
     file_exits(project.tables, f"training_set/{name}", exported.exits, fingerprint=fingerprint)
     rows = pl.DataFrame(
         [
