@@ -14,8 +14,10 @@ from flywheel.curate.dedup.duplicates import find_duplicates
 from flywheel.curate.dedup.matching import similar_pairs
 from flywheel.curate.dedup.minhash import band_hashes, lsh_bands
 from flywheel.curate.dedup.shingles import Sets, hash_tokens, shingle
+from flywheel.curate.dedup.signatures import sign
+from flywheel.records import to_batch
 from flywheel.sections import Dedup
-from flywheel_tests.curate.dedup.samples import chat, signed
+from flywheel_tests.curate.dedup.samples import DAY, chat, signed
 from flywheel_tests.shared import shared_data
 
 ROUNDING = 0.00005
@@ -82,18 +84,57 @@ def test_assistant_messages_are_found_at_least_as_datasketch_finds_them(similari
     assert false == 0
 
 
-@pytest.mark.parametrize("size", [100, 1000])
-def test_exactly_the_plagiarised_articles_are_found(size: int) -> None:
+@pytest.mark.parametrize("similarity", [0.5, 0.7, 0.8, 0.9])
+def test_of_two_assistant_messages_a_tenth_above_the_threshold_one_goes(similarity: float) -> None:
+    texts = oasst()
+    listed = read_json(shared_data("jaccard_truth") / "oasst_messages.word3.json.gz")
+    messages = signed((chat(f"{i:05}", text) for i, text in enumerate(texts)), settings=Dedup(similarity=similarity))
+
+    found = find_duplicates(messages, similarity=similarity)
+
+    gone = set(found["id"].cast(pl.Int64))
+    long = {i for i, text in enumerate(texts) if len(text.split()) > 3}
+    assert [(a, b) for a, b, j in listed["pairs"] if j >= similarity + 0.1 and {a, b} <= long and not {a, b} & gone] == []
+    true = {(a, b): j for a, b, j in listed["pairs"]}
+    links = found.filter(reason="near").select(pl.col("kept", "id").cast(pl.Int64)).rows()
+    assert all(true[min(pair), max(pair)] >= similarity - ROUNDING for pair in links if set(pair) <= long)
+
+
+def articles(size: int) -> tuple[pl.DataFrame, set[frozenset[str]]]:
+    """Articles as records, and the pairs of which one is a copy of the other."""
     folder = shared_data("minhash_articles")
     with gzip.open(folder / f"articles_{size}.train.gz", "rt", encoding="utf-8") as file:
-        articles = dict(line.rstrip("\n").split(" ", 1) for line in file)
+        texts = dict(line.rstrip("\n").split(" ", 1) for line in file)
     truth = {frozenset(line.split()) for line in (folder / f"articles_{size}.truth").read_text().splitlines()}
+    return to_batch(chat(name, text) for name, text in texts.items()), truth
 
-    records = signed((chat(name, text) for name, text in articles.items()), settings=Dedup(similarity=0.5))
-    found = find_duplicates(records, similarity=0.5)
+
+@pytest.mark.parametrize("size", [100, 1000])
+@pytest.mark.parametrize("similarity", [0.25, 0.35, 0.45, 0.5, 0.55, 0.65, 0.75, 0.85, 0.95])
+def test_exactly_the_plagiarised_articles_are_found_at_any_threshold(size: int, similarity: float) -> None:
+    records, truth = articles(size)
+
+    signatures = sign(records, settings=Dedup(similarity=similarity)).with_columns(day=pl.lit(DAY))
+    found = find_duplicates(signatures, similarity=similarity)
 
     assert {frozenset(pair) for pair in found.select("id", "kept").iter_rows()} == truth
     assert set(found["reason"]) <= {"near", "exact"}
+
+
+def test_of_hundreds_of_nearly_identical_chats_those_stay_that_comparing_all_pairs_leaves() -> None:
+    entries = read_json(shared_data("mt_bench") / "dummy_conversation.json.gz")
+    assert len(entries) >= 500
+    signatures = signed(chat(f"{i:04}", *(turn["value"] for turn in e["conversations"])) for i, e in enumerate(entries))
+    sets = [set(row) for row in signatures["shingles"]]
+    stay: list[int] = []
+    for i, mine in enumerate(sets):
+        if not any(len(mine & sets[k]) >= 0.8 * len(mine | sets[k]) for k in stay):
+            stay.append(i)
+
+    gone = set(find_duplicates(signatures)["id"].cast(pl.Int64))
+
+    assert sorted(set(range(len(entries))) - gone) == stay
+    assert len(entries) - len(stay) > 150
 
 
 def test_every_near_duplicate_among_real_queries_is_truly_similar_to_one_that_stays() -> None:
