@@ -1,0 +1,1 @@
+"""Similarities by sentence embeddings from models on this machine."""

@@ -1,0 +1,42 @@
+"""Texts that say the same, by a sentence transformer."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from flywheel.curate.dedup.methods.contract import among_distinct
+from flywheel.curate.dedup.methods.nearest import nearest_pairs, unit
+from flywheel_semantic.folder import missing_package, model_folder
+
+
+@dataclass(frozen=True)
+class SentenceTransformers:
+    """Texts whose vectors by a sentence transformer have a cosine of at least the floor.
+
+    `model` is the folder of a model; its code is that of the library, never of the folder. `batch` texts are encoded at once.
+
+    Source: Reimers and Gurevych, "Sentence-BERT", 2019.
+    """
+
+    model: str
+    neighbours: int = 10
+    batch: int = 64
+
+    def pairs(self, texts: pl.Series, *, floor: float) -> pl.DataFrame:
+        """As `flywheel.plugins.Similarity.pairs`.
+
+        Raises:
+            PluginError: sentence-transformers is not installed, or there is no such folder.
+        """
+        return among_distinct(texts, lambda different: self._pairs(different, floor))
+
+    def _pairs(self, texts: pl.Series, floor: float) -> pl.DataFrame:
+        folder = model_folder(self.model, similarity="sentence_transformers")
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError:
+            missing = missing_package("sentence-transformers", similarity="sentence_transformers", extra="sentence-transformers")
+            raise missing from None
+        model = SentenceTransformer(folder, local_files_only=True, trust_remote_code=False)
+        vectors = model.encode(texts.to_list(), batch_size=self.batch, convert_to_numpy=True, show_progress_bar=False)
+        return nearest_pairs(unit(vectors.reshape(len(texts), -1)), floor=floor, neighbours=self.neighbours)
