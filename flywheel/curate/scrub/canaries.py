@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import polars as pl
 
 from flywheel.curate.scrub import scrub
@@ -59,6 +60,8 @@ class _Masked(NamedTuple):
 def measure_canaries(canaries: Sequence[Canary], *, settings: Scrub, key: bytes) -> pl.DataFrame:
     """Scrub the canaries as the data is scrubbed and count what is left.
 
+    Under any `replace` with placeholders, which stand in the same places as surrogates and can be told from what was there.
+
     Returns:
         One row an entity, `ALL` last: `planted` values, `found` (no word of three or more characters of it is left anywhere
         in its conversation), `recall` = found / planted, `masked` places, `precision` = the share of those that held a part of
@@ -71,6 +74,7 @@ def measure_canaries(canaries: Sequence[Canary], *, settings: Scrub, key: bytes)
     """
     if not canaries:
         raise ValueError("no canaries to measure; canary_records makes them")
+    settings = msgspec.structs.replace(settings, replace="placeholder", unmeasured="pass")
     outcome = scrub(to_batch(canary.record for canary in canaries), settings=settings, key=key)
     if outcome.exits.height:
         raise ValueError(f"scrubbing lost {outcome.exits.height} of {len(canaries)} canaries")

@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 
 _RANGES: dict[str, str] = {
-    "Latin": "A-Za-zªºÀ-ÖØ-öø-ɏɐ-ʯḀ-ỿＡ-Ｚａ-ｚ",
+    "Latin": "A-Za-zªºÀ-ÖØ-öø-ɏɐ-ʯḀ-ỿ\ufb00-\ufb06Ａ-Ｚａ-ｚ",
     "Greek": "Ͱ-Ͽἀ-῿",
     "Cyrillic": "Ѐ-ԯᲀ-ᲈꙀ-ꚟ",
     "Armenian": "Ա-֏",
     "Hebrew": "א-ת",
-    "Arabic": "ؠ-يٮ-ۓݐ-ݿﭐ-﷿ﹰ-ﻼ",
+    "Arabic": "\u0620-\u064a\u066e-\u06d3\u06d5\u06fa-\u06fc\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc",
     "Devanagari": "ऄ-हॐक़-ॡॲ-ॿ",
     "Bengali": "অ-হড়-ৡ",
     "Tamil": "அ-ஹ",
@@ -17,7 +17,7 @@ _RANGES: dict[str, str] = {
     "Georgian": "Ⴀ-ჿᲐ-Ჿ",
     "Hangul": "ᄀ-ᇿㄱ-ㆎ가-힣",
     "Kana": "ぁ-ゖァ-ヺｦ-ﾟ",
-    "Han": "㐀-䶿一-鿿豈-﫿𠀀-𲎯",
+    "Han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af",
 }
 """Letters of each script by their Unicode ranges (https://www.unicode.org/Public/UCD/latest/ucd/Scripts.txt, main blocks)."""
 _LETTERS = {script: re.compile(f"[{ranges}]+") for script, ranges in _RANGES.items()}

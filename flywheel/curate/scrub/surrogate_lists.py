@@ -64,7 +64,7 @@ class Who(NamedTuple):
 
 
 def who(words: tuple[str, ...]) -> Who:
-    """The locale that lists most of the words (of several an English one, else the one with the fewest names), and the gender.
+    """The locale that lists most of the words (of several the first English one, else that with the fewest names); the gender.
 
     The gender is that of the first word which every listing locale, else this one, gives one gender only.
     """
@@ -73,7 +73,7 @@ def who(words: tuple[str, ...]) -> Who:
     for word in words:
         for locale in {locale for locale, _ in known.genders.get(word, ())} | known.last.get(word, frozenset()):
             votes[locale] += 1
-    best = max(votes, key=lambda locale: (votes[locale], locale.startswith("en_"), -_size(locale)))
+    best = max(votes, key=lambda locale: (votes[locale], 0 if locale.startswith("en_") else -_size(locale)))
     if not votes[best]:
         best = _locale_of_script(words) or ""
     return Who(best or None, _gender(words, best))

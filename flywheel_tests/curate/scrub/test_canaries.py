@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from flywheel.curate.scrub.canaries import EXACT, OVERALL, below_floor, canary_records, measure_canaries, with_floors
+from flywheel.curate.scrub.gates import Gated
 from flywheel.curate.scrub.patterns import find_patterns
 from flywheel.curate.scrub.spans import PATTERN, Span
 from flywheel.errors import ConfigError
@@ -74,13 +75,13 @@ def test_a_floor_for_what_is_never_planted_is_refused_with_what_there_is() -> No
 
 
 def test_a_detector_that_masks_a_common_word_loses_precision_and_is_blamed_for_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    def also_cooks(text: str, *, regions: tuple[str, ...]) -> list[Span]:
+    def also_cooks(text: str, regions: tuple[str, ...], recognizers: tuple[Gated, ...] = ()) -> list[Span]:
         cooks = [Span(found.start(), found.end(), "US_SSN", PATTERN) for found in re.finditer(r"\bcooks\b", text)]
-        return [*find_patterns(text, regions=regions), *cooks]
+        return [*find_patterns(text, regions, recognizers), *cooks]
 
     before = measured()
     monkeypatch.setattr("flywheel.curate.scrub.detect.find_patterns", also_cooks)
-    table = measure_canaries(canary_records(180, seed=1), settings=Scrub(), key=b"k")
+    table = measure_canaries(canary_records(180, seed=1), settings=Scrub(ner="rules"), key=b"k")
 
     ssn, was = (one.filter(entity="US_SSN").row(0, named=True) for one in (table, before))
     assert (was["precision"], was["over_masking"]) == (1.0, 0.0)
@@ -89,6 +90,14 @@ def test_a_detector_that_masks_a_common_word_loses_precision_and_is_blamed_for_t
     assert ssn["precision"] == pytest.approx(was["masked"] / ssn["masked"])
     lost = [one.filter(entity=OVERALL)["over_masking"].item() for one in (table, before)]
     assert ssn["over_masking"] == pytest.approx(lost[0] - lost[1])
+
+
+def test_what_is_measured_is_the_same_whatever_stands_for_a_value() -> None:
+    surrogates = Scrub(ner="rules", replace="surrogate", unmeasured="quarantine", languages=("de",))
+    canaries = canary_records(36, seed=1)
+
+    one, other = (measure_canaries(canaries, settings=chosen, key=b"k") for chosen in (surrogates, Scrub(ner="rules")))
+    assert one.equals(other)
 
 
 def test_over_masking_by_entity_adds_up_to_that_of_all() -> None:
