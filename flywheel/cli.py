@@ -121,6 +121,36 @@ def trace(config: str, record_id: str) -> None:
 
 
 @main.group()
+def report() -> None:
+    """Reports for people, from the tables as they are."""
+
+
+@report.command("duplicates")
+@config_option
+@click.option("--clusters", type=click.IntRange(min=1), default=10, show_default=True, help="Of each section, the largest N.")
+@click.option("--members", type=click.IntRange(min=1), default=5, show_default=True, help="Of each cluster, the first N.")
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write a page: FILE.html or FILE.md.")
+def report_duplicates(config: str, clusters: int, members: int, output: Path | None) -> None:
+    """What repeats what, how similar, by which method; conflicting answers, evaluation sets found, leaks between splits."""
+    from flywheel.inspect.report_duplicates import duplicates_report
+    from flywheel.inspect.report_forms import as_html, as_markdown, as_text
+    from flywheel.project import Project
+
+    forms = {".html": as_html, ".md": as_markdown}
+    if output is not None and output.suffix not in forms:
+        raise FlywheelError(f"--output {output}: a page is written as {' or '.join(forms)}.")
+    project = Project.open(config)
+    sections = duplicates_report(project, clusters=clusters, members=members)
+    if not sections:
+        raise FlywheelError("there is nothing to report yet; `flywheel run` makes the tables.")
+    if output is None:
+        click.echo("\n".join(as_text(sections)).rstrip())
+        return
+    output.write_text(forms[output.suffix](sections, title=f"Duplicates in {project.settings.project.name}"), "utf-8")
+    click.echo(f"wrote {output}")
+
+
+@main.group()
 def plugins() -> None:
     """Plugins: what is installed, from where, with which settings."""
 
