@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets.expect import Rule, expectations
-from assets.graph import DAILY, PROJECT, about, key, node, run_step, spec
+from assets.graph import DAILY, NODES, PROJECT, about, key, node, run_step, spec
 from assets.ingest import SUMS, UNIQUE
 from flywheel.inspect.canaries import canary_facts
 from flywheel.inspect.facts import flow_facts, record_facts
@@ -31,6 +31,16 @@ signatures = node(
     kinds={"numba"},
     description="MinHash signatures and shingle hashes: what a day costs later days in the search for duplicates.",
 )
+review = [
+    node(
+        name,
+        group=GROUP,
+        kinds={"polars"},
+        description="Flagged conversations that the policy masks, or keeps out until somebody decides; `review_list` has those.",
+    )
+    for name in ("review",)
+    if name in NODES
+]
 duplicates = node(
     "duplicates",
     group=GROUP,

@@ -16,6 +16,7 @@ defs = dg.Definitions(
         curate.cleaned,
         curate.scrubbed,
         curate.signatures,
+        *curate.review,
         curate.duplicates,
         curate.verdicts,
         curate.curated,

@@ -2,8 +2,8 @@
 
 Each node of the graph is a table, or a partition of one. Its *fingerprint* is a digest of its code version, its settings and
 the fingerprints of its inputs, and is stored with the data in the same commit; a node is stale when the stored one is not
-what it should be. Two tables of all days, `log_files` and `duplicates`, have a fingerprint a day that follows from the rows
-of that day, so that a change to one day makes the others no work.
+what it should be. Three tables of all days, `log_files`, `duplicates` and `review`, have a fingerprint a day that follows from
+the rows of that day, so that a change to one day makes the others no work.
 """
 
 import functools
@@ -24,7 +24,7 @@ from flywheel.sections import Benchmark, DuplicateRule, Plugged, Scrub
 from flywheel.settings import Settings
 
 MARKER = "*"
-_BY_CONTENT = ("log_files", "duplicates")
+_BY_CONTENT = ("log_files", "duplicates", "review")
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,11 @@ def nodes(settings: Settings) -> dict[str, Node]:
     add(1, "signatures", ["scrubbed"], settings.dedup.signing, daily=True)
     for name, plugged in zip(verdicts, settings.filters, strict=True):
         add(1, name, ["scrubbed"], _plugin_version("filter", plugged, settings.labels), daily=True)
-    add(2, "duplicates", ["signatures", *verdicts], (settings.dedup.similarity, settings.dedup.keep))
-    add(3, "curated", ["scrubbed", *verdicts, "duplicates"], "", daily=True)
+    review = ["review"] if settings.policy.held else []
+    if review:
+        add(2, "review", verdicts, sorted(settings.policy.held.items()))
+    add(2, "duplicates", ["signatures", *verdicts, *review], (settings.dedup.similarity, settings.dedup.keep))
+    add(3, "curated", ["scrubbed", *verdicts, *review, "duplicates"], "", daily=True)
     benchmarks = tuple(_benchmark_version(benchmark, settings) for benchmark in settings.benchmarks)
     overlaps = [(benchmark.name, benchmark.overlap, benchmark.semantic) for benchmark in settings.benchmarks]
     if benchmarks:
@@ -105,7 +108,12 @@ def nodes(settings: Settings) -> dict[str, Node]:
         verified = ["verified"] if set(mix.take) - {"curated"} else []
         add(4, name, ["curated", "splits", *current, *verified], (mix, *choices))
     for name, chosen in zip(sets, settings.sets, strict=True):
-        add(4, name, [f"mixture/{chosen.mix}"], (chosen, settings.canaries, settings.policy.model_terms, _format_version(chosen.format, settings.labels)))
+        add(
+            4,
+            name,
+            [f"mixture/{chosen.mix}"],
+            (chosen, settings.canaries, settings.policy.model_terms, _format_version(chosen.format, settings.labels)),
+        )
     add(4, "ledger", ["records", "curated", *mixtures, *sets], "")
     add(4, "profile", ["curated"], "")
     add(4, "coverage", ["curated"], "")
@@ -199,7 +207,8 @@ class Plan:
         if name == "log_files":
             pending = self.project.pending_rows()
             return digest63(self.registered, pending) if pending else self.registered
-        return digest63(name, node.version, *(self._input(source, day) for source in node.inputs))
+        decisions = [self.project.decisions.to_dicts()] if name == "review" else []
+        return digest63(name, node.version, *decisions, *(self._input(source, day) for source in node.inputs))
 
     @functools.cached_property
     def registered(self) -> int:

@@ -104,6 +104,23 @@ class Project:
         return -(-self.settings.sample // max(1, len(self.tables.partitions("log_files"))))
 
     @property
+    def decisions(self) -> pl.DataFrame:
+        """What people decided about flagged records: `id`, `flag`, `decision`.
+
+        Raises:
+            ConfigError: as `read_decisions`.
+        """
+        from flywheel.curate.policy import read_decisions
+
+        return read_decisions(self.settings.root / self.settings.policy.decisions)
+
+    @property
+    def review_list(self) -> Path:
+        """The file that lists what waits for a decision, beside the tables, or below `.flywheel` where those are remote."""
+        home = self.settings.root / ".flywheel" if "://" in self.settings.data else Path(self.settings.data)
+        return home / "review" / "review.csv"
+
+    @property
     def sets(self) -> Path:
         """The folder of the exported training sets, one below it a set: on this machine, wherever the tables lie."""
         return (self.settings.root if "://" in self.settings.data else Path(self.settings.data)) / "sets"

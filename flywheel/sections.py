@@ -128,10 +128,24 @@ class Policy(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Share-alike, non-commercial and model-made licences need somebody's decision: list them to accept them. So do the terms of
     models: `model_terms` are those, beside terms that allow it, under which sets may be made of their answers.
+
+    `[policy.actions]` says what becomes of the records that a filter, by its name, flags: `drop` (as without a word), `mask`
+    (the filter takes it out of the text), or `review`: the record stays out of every set until somebody decides. What waits is
+    listed in `data/review/review.csv`; `decisions` is the annotated list, CSV or JSON Lines, relative to the configuration:
+    `keep`, `mask` or `drop` for an `id` and `flag`. `file` is a TOML file of its own with these keys, which then stand there
+    and not here.
     """
 
     licenses: tuple[str, ...] = PERMISSIVE
     model_terms: tuple[Literal["non-competing", "forbidden", "unstated"], ...] = ()
+    actions: dict[Name, Literal["drop", "mask", "review"]] = {}
+    decisions: str = "decisions.csv"
+    file: str | None = None
+
+    @property
+    def held(self) -> dict[str, str]:
+        """The actions other than `drop`, which is what happens anyway."""
+        return {name: action for name, action in self.actions.items() if action != "drop"}
 
 
 class Sql(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

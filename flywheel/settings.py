@@ -148,13 +148,14 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}. Docstrings in flywheel/sections.py list every key.") from None
     filters = [{"use": name} for name in DEFAULT_FILTERS] if file.filters is None else file.filters
+    policy = _policy(path, file.policy)
     settings = Settings(
         path=path,
         project=file.project,
         logs=file.logs,
         sql=tuple(file.sql),
-        public=tuple(_licensed(path, entry, file.policy) for entry in file.public),
-        policy=file.policy,
+        public=tuple(_licensed(path, entry, policy) for entry in file.public),
+        policy=policy,
         clean=file.clean,
         scrub=_located(path, file.scrub),
         canaries=file.canaries,
@@ -188,6 +189,24 @@ def _located(path: Path, scrub: Scrub) -> Scrub:
     if not registry.is_file():
         raise ConfigError(f"{path}: [scrub] registry = {scrub.registry!r} is no file; it is looked for at {registry}.")
     return msgspec.structs.replace(scrub, registry=str(registry))
+
+
+def _policy(path: Path, policy: Policy) -> Policy:
+    """`[policy]`, or what its `file` says."""
+    if policy.file is None:
+        return policy
+    if policy != Policy(file=policy.file):
+        raise ConfigError(f"{path}: [policy] has a `file` and other keys; write them into {policy.file}.")
+    where = path.parent / policy.file
+    try:
+        own = msgspec.convert(tomllib.loads(where.read_text("utf-8")), Policy)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: [policy] file = {policy.file!r} is not there.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+    if own.file is not None:
+        raise ConfigError(f"{where}: a policy file has no `file` of its own.")
+    return own
 
 
 def _licensed(path: Path, entry: Public, policy: Policy) -> Public:
@@ -280,7 +299,12 @@ def _check_names(settings: Settings) -> None:
             raise ConfigError(f"{settings.path}: two [[{section}]] are called {twice[0]!r}; give one another `name`.")
     scored_by, judges = settings.dedup.scored_by, sorted(plugged.name for plugged in settings.filters)
     if scored_by is not None and scored_by not in judges:
-        raise ConfigError(f"{settings.path}: [dedup] keep = {settings.dedup.keep!r} names no filter; there is {', '.join(judges)}.")
+        raise ConfigError(
+            f"{settings.path}: [dedup] keep = {settings.dedup.keep!r} names no filter; there is {', '.join(judges)}."
+        )
+    there = [plugged.name for plugged in settings.filters]
+    if unknown := sorted(set(settings.policy.actions) - set(there)):
+        raise ConfigError(f"{settings.path}: [policy.actions] names {unknown[0]!r}; there is {', '.join(there) or 'no filter'}.")
     mixes = {mix.name for mix in settings.mix}
     sources = {"curated"} | {f"synthetic/{plugin.name}" for plugin in settings.synthesize}
     for mix in settings.mix:

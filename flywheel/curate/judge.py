@@ -22,6 +22,9 @@ VERDICTS = pa.schema(
 )
 
 
+_ACTIONS = pl.Schema({"id": pl.String, "flag": pl.String, "action": pl.String})
+
+
 def judge(records: pl.DataFrame, filter: Filter) -> pl.DataFrame:
     """Ask one filter about every record.
 
@@ -69,7 +72,13 @@ def _ask(name: str, method: str, ask: Callable[[Any], Any], given: Any, *, rows:
     return answer
 
 
-def combine(records: pl.DataFrame, verdicts: Mapping[str, pl.DataFrame], duplicates: pl.DataFrame) -> Outcome:
+def combine(
+    records: pl.DataFrame,
+    verdicts: Mapping[str, pl.DataFrame],
+    duplicates: pl.DataFrame,
+    *,
+    review: pl.DataFrame | None = None,
+) -> Outcome:
     """Keep the records that every filter keeps and that repeat no other.
 
     Args:
@@ -77,6 +86,8 @@ def combine(records: pl.DataFrame, verdicts: Mapping[str, pl.DataFrame], duplica
         verdicts: by filter name, in configured order, rows of `VERDICTS`; they may cover more records than these.
         duplicates: `id`, `kept` (the id that stays; the record's own where an earlier day has it), `reason`, `similarity`;
             rows that repeat another and therefore leave, of any records.
+        review: `id`, `flag`, `action` of flagged records that are not simply dropped (`flywheel.curate.policy`): `keep` and
+            `mask` stay, `review` leaves with the reason `FLAG_review`.
 
     Returns:
         The records that stay, in order. Each other has one exit, in order: the first filter that drops it with its score,
@@ -88,13 +99,17 @@ def combine(records: pl.DataFrame, verdicts: Mapping[str, pl.DataFrame], duplica
     ids = records.select("id")
     repeated = ids.join(duplicates.unique("id", keep="first"), on="id", how="left", maintain_order="left")
     leaving = repeated.select("id", "reason", into="kept", score=pl.col("similarity").cast(pl.Float64))
+    held = pl.DataFrame(schema=_ACTIONS) if review is None else review.select(_ACTIONS.names())
     for name in reversed(list(verdicts)):
         verdict = ids.join(verdicts[name].unique("id", keep="first"), on="id", how="left", maintain_order="left")
         if missing := verdict["keep"].null_count():
             raise FlywheelError(f"verdicts/{name} lacks {missing} of {records.height} records. Materialize it again.")
-        out = ~verdict["keep"]
+        actions = held.filter(flag=name).select("id", "action").unique("id", keep="first")
+        action = ids.join(actions, on="id", how="left", maintain_order="left")["action"]
+        out = ~verdict["keep"] & ~action.is_in(["keep", "mask"]).fill_null(value=False)
+        reason = pl.select(pl.when(action == "review").then(pl.lit(f"{name}_review")).otherwise(pl.lit(name))).to_series()
         leaving = leaving.with_columns(
-            reason=pl.when(out).then(pl.lit(name)).otherwise("reason"),
+            reason=pl.when(out).then(reason).otherwise("reason"),
             into=pl.when(~out).then("into"),
             score=pl.when(out).then(verdict["score"]).otherwise("score"),
         )

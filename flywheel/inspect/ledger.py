@@ -24,6 +24,7 @@ LEDGER = pa.schema(
         column("reason", pa.string(), "why; null for a kept one"),
         column("into", pa.string(), "the id that stays, for a merged one or a duplicate"),
         column("score", pa.float64(), "what was measured, where something was"),
+        column("masked", pa.list_(pa.string()), "for a kept one: the filters that took something out of its text"),
         column("sets", pa.list_(pa.string()), "the training sets that hold it"),
     ]
 )
@@ -51,6 +52,7 @@ def build_ledger(tables: Tables, settings: Settings) -> pl.DataFrame:
     taken, refused = _sets(tables, settings)
     read = (
         records.join(daily, on=["id", "day"], how="left")
+        .join(_masked(tables, settings), on=["id", "day"], how="left")
         .join(taken.lazy(), on="id", how="left")
         .join(refused.lazy(), on="id", how="left", suffix="_late")
         .with_columns(gone=pl.col("stage").is_not_null(), held=pl.col("sets").list.len().fill_null(0) > 0)
@@ -58,12 +60,20 @@ def build_ledger(tables: Tables, settings: Settings) -> pl.DataFrame:
     late = ~pl.col("gone") & ~pl.col("held")
     outcome = pl.when("gone").then("outcome").when(pl.col("held")).then(pl.lit("kept")).otherwise(pl.lit("dropped"))
     left_at = [pl.when(late).then(f"{name}_late").otherwise(name).alias(name) for name in ("stage", "reason", "into", "score")]
-    sets = pl.when(~pl.col("gone")).then("sets").alias("sets")
-    kept_or_left = read.select("file", "offset", "day", "id", outcome.alias("fate"), *left_at, sets)
+    of_kept = [pl.when(~pl.col("gone")).then(name).alias(name) for name in ("masked", "sets")]
+    kept_or_left = read.select("file", "offset", "day", "id", outcome.alias("fate"), *left_at, *of_kept)
     repeated = repeats.select("file", "offset", "day", "id", "stage", "reason", fate="outcome", into="id")
     rejected = tables.scan("rejected").select("file", "offset", "day", "reason", fate=pl.lit("rejected"), stage=pl.lit("records"))
     ledger = pl.concat([kept_or_left, repeated, rejected], how="diagonal")
     return ledger.select(LEDGER.names).sort("day", "file", "offset", "id", nulls_last=True).collect()
+
+
+def _masked(tables: Tables, settings: Settings) -> pl.LazyFrame:
+    """`id`, `day` and `masked`, the flags that were taken out of its text."""
+    if not settings.policy.held:
+        return pl.LazyFrame(schema={"id": pl.String, "day": pl.String, "masked": pl.List(pl.String)})
+    flags = tables.scan("review").filter(pl.col("action") == "mask")
+    return flags.group_by("id", "day").agg(masked=pl.col("flag").sort())
 
 
 def _sets(tables: Tables, settings: Settings) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -1,6 +1,7 @@
 """Conversations to curated ones: cleaned, scrubbed, signed, judged, deduplicated."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import polars as pl
 
@@ -54,10 +55,8 @@ def signatures(project: Project, _: str, day: str, fingerprint: int) -> Made:
 def verdicts(project: Project, name: str, day: str, fingerprint: int) -> Made:
     """Let one filter score one day's conversations."""
     from flywheel.curate.judge import VERDICTS, judge
-    from flywheel.curate.label_rules import with_rules
 
-    plugged = next(plugged for plugged in project.settings.filters if plugged.name == name)
-    chosen = plugins.build("filter", plugged.use, with_rules("filter", plugged.use, plugged.settings, project.settings.labels))
+    chosen = _filter(project, name)
     rows = kept = 0
 
     def verdicts() -> Iterator[pl.DataFrame]:
@@ -74,6 +73,38 @@ def verdicts(project: Project, name: str, day: str, fingerprint: int) -> Made:
     )
 
 
+def review(project: Project, _: str, fingerprint: int) -> Made:
+    """Say what becomes of each flagged record whose flag the policy does not drop, and list what waits for a decision."""
+    from flywheel.curate.policy import REVIEW, check_masking, decide, write_review_list
+
+    actions = project.settings.policy.held
+    for name in [name for name, action in actions.items() if action == "mask"]:
+        check_masking(name, _filter(project, name))
+    flagged = project.tables.scan("verdicts").filter(~pl.col("keep")).select("id", "day", "filter", "score").collect()
+    found = decide(flagged, actions=actions, decisions=project.decisions)
+    frames = {day: found.filter(pl.col("day") == day) for day in found["day"].unique().sort()}
+    fingerprints = content_fingerprints(found, project.tables.partitions("log_files")) | {MARKER: fingerprint}
+    waiting = write_review_list(project.review_list, found, project.tables.scan("scrubbed"))
+    written = project.tables.write_partitions("review", frames, schema=REVIEW, fingerprints=fingerprints)
+    counts = found.group_by("flag", "policy", "action").agg(rows=pl.len()).sort("flag", "action")
+    extra = {"actions": counts, "waiting": waiting, "review_list": str(project.review_list)}
+    return Made("review", flagged.height, written.rows, written.version, extra=extra)
+
+
+def _reviewed(project: Project, day: str | None = None) -> pl.DataFrame | None:
+    """What is decided about flagged records, of one day or all; None where the policy only drops."""
+    if not project.settings.policy.held:
+        return None
+    return project.tables.read("review") if day is None else project.tables.read("review", day=day)
+
+
+def _filter(project: Project, name: str) -> Any:
+    from flywheel.curate.label_rules import with_rules
+
+    plugged = next(plugged for plugged in project.settings.filters if plugged.name == name)
+    return plugins.build("filter", plugged.use, with_rules("filter", plugged.use, plugged.settings, project.settings.labels))
+
+
 def duplicates(project: Project, _: str, fingerprint: int) -> Made:
     """Find the duplicates among all conversations that every filter keeps, so that no family loses its only good member."""
     from flywheel.curate.dedup.duplicates import DUPLICATES, find_duplicates
@@ -81,6 +112,9 @@ def duplicates(project: Project, _: str, fingerprint: int) -> Made:
 
     days = project.tables.partitions("log_files")
     unwanted = project.tables.scan("verdicts").filter(~pl.col("keep")).select("id", "day").unique()
+    if (reviewed := _reviewed(project)) is not None:
+        staying = reviewed.group_by("id", "day").agg(pl.col("action").is_in(["keep", "mask"]).all()).filter("action")
+        unwanted = unwanted.join(staying.lazy(), on=["id", "day"], how="anti")
     signatures = project.tables.scan("signatures").join(unwanted, on=["id", "day"], how="anti")
     duplicates = find_duplicates(signatures, similarity=project.settings.dedup.similarity, scores=_scores(project))
     frames = {day: duplicates.filter(pl.col("day") == day).sort("id", "kept") for day in duplicates["day"].unique().sort()}
@@ -110,14 +144,22 @@ def curated(project: Project, _: str, day: str, fingerprint: int) -> Made:
     """Keep one day's conversations that every filter keeps and that repeat no other."""
     from flywheel.curate.handover import take_over
     from flywheel.curate.judge import combine
+    from flywheel.curate.policy import mask_flagged
 
     tables = project.tables
     verdicts = {plugged.name: tables.read("verdicts", filter=plugged.name, day=day) for plugged in project.settings.filters}
     duplicates = tables.read("duplicates", day=day)
     handed = tables.read("handed_over", day=day)
+    reviewed = _reviewed(project, day)
+    flags = [] if reviewed is None else reviewed.filter(action="mask")["flag"].unique().sort().to_list()
+    masking = {name: _filter(project, name) for name in flags}
 
     def stage(batch: pl.DataFrame) -> Outcome:
-        kept, left = combine(batch, verdicts, duplicates)
-        return Outcome(take_over(kept, handed), left)
+        kept, left = combine(batch, verdicts, duplicates, review=reviewed)
+        kept = take_over(kept, handed)
+        if reviewed is None:
+            return Outcome(kept, left)
+        masked = mask_flagged(kept, masking, reviewed)
+        return Outcome(masked.kept, pl.concat([left, masked.exits]))
 
     return map_table(tables, "scrubbed", "curated", stage, fingerprint=fingerprint, day=day)
