@@ -14,6 +14,7 @@ from flywheel.records import Record, to_batch
 from flywheel.sections import Dedup
 from flywheel.tables import Tables
 from flywheel_tests.curate.dedup.samples import chat, signed, varied, words
+from flywheel_tests.projects import call, call_id, make_all, write_log, write_project
 
 DAYS = tuple(f"2026-01-{day:02}" for day in range(1, 7))
 
@@ -118,3 +119,27 @@ def test_a_score_decides_among_days_that_came_in_any_order() -> None:
         order = random.Random(seed).sample(range(4), 4)
         found = find_duplicates(pl.concat([signed([records[i]], DAYS[i]) for i in order]), scores=scores)
         assert dict(found.select("id", "kept").iter_rows()) == expected
+
+
+LONG = "My router number 7 stopped after the update of week 49; it blinks red and green by turns, and what should I try first?"
+FAMILY = {
+    "2026-03-02": call(1, prompt=LONG, reply=f"{LONG} Hold the power button."),
+    "2026-03-03": call(2, prompt=LONG, reply=f"{LONG} Hold the power button for ten seconds."),
+    "2026-03-04": call(3, prompt=LONG, reply=f"{LONG} Hold the button."),
+}
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("score:length", 2), ("-score:length", 3)])
+def test_a_project_keeps_the_same_conversation_in_whatever_order_its_days_come(tmp_path: Path, keep: str, kept: int) -> None:
+    toml = f'[dedup]\nkeep = "{keep}"\n[[filters]]\nuse = "length"\n'
+    project = write_project(tmp_path, toml=toml)
+
+    for day in ("2026-03-03", "2026-03-04", "2026-03-02"):
+        write_log(tmp_path, day, "app.jsonl", [FAMILY[day], call(int(day[-1]) * 10)])
+        made = make_all(project)
+        assert [node for node, of in made if node == "signatures"] == ["signatures"], "only the new day is signed"
+
+    found = project.tables.read("duplicates").select("id", "kept", "reason").rows()
+    assert sorted(found) == [(call_id(n), call_id(kept), "near") for n in (1, 2, 3) if n != kept]
+    curated = project.tables.read("curated")["id"].to_list()
+    assert sorted(curated) == sorted(call_id(number) for number in (kept, 20, 30, 40))
