@@ -8,7 +8,7 @@ import asyncio
 import datetime as dt
 import math
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -77,31 +77,34 @@ async def attempt(client: "AsyncOpenAI", request: Mapping[str, Any], *, timeout:
         request: the body, as `chat.completions.create` takes it.
         timeout: seconds for the whole attempt, connecting and a dripping body included.
     """
-    body = await _body(client.chat.completions.with_raw_response.create(**request), timeout)
+    body = await _body(client, "/chat/completions", request, timeout)
     return body if isinstance(body, Fault) else read(body, tools="tools" in request)
 
 
 async def attempt_embedding(client: "AsyncOpenAI", request: Mapping[str, Any], *, timeout: float) -> Vectors | Fault:
     """Send an embedding request once; as `attempt`. The body's `input` is a list of texts."""
-    body = await _body(client.embeddings.with_raw_response.create(**request), timeout)
+    body = await _body(client, "/embeddings", request, timeout)
     return body if isinstance(body, Fault) else read_vectors(body, count=len(request["input"]))
 
 
-async def _body(response: Awaitable[Any], timeout: float) -> bytes | Fault:
-    """The body of a response with status 200, or the fault that there was instead."""
+async def _body(client: "AsyncOpenAI", path: str, request: Mapping[str, Any], timeout: float) -> bytes | Fault:
+    """The body of a response with status 200, or the fault that there was instead.
+
+    Posted as it stands: the package's methods for these paths would walk through the whole request to look for things to change.
+    """
+    import httpx2
     import openai
 
     try:
         async with asyncio.timeout(timeout):
-            raw = await response
+            response = await client.post(path, cast_to=httpx2.Response, body=request)
     except (TimeoutError, openai.APITimeoutError):
         return Fault(reason="timeout", again=True, billed=Billed.MAYBE)
     except openai.APIStatusError as error:
         return refused(error.status_code, error.response.headers, error.code)
     except openai.APIConnectionError as error:
         return Fault(reason="connection", again=True, billed=Billed.NO if _never_sent(error) else Billed.MAYBE)
-    content: bytes = raw.content
-    return content
+    return response.content
 
 
 def _never_sent(error: Exception) -> bool:
