@@ -1,6 +1,8 @@
 """The driver: order, lineage, provenance, and a place for every seed and child."""
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +19,20 @@ from flywheel.synthesize.faults import ModelUnusable
 from flywheel.synthesize.synthesizers.paraphrase import Paraphrase
 from flywheel_tests.synthesize.conftest import Connect, Serve
 from flywheel_tests.synthesize.conversations import chat, chats
-from flywheel_tests.synthesize.scripted_server import Reply, Request, completion, html, status
+from flywheel_tests.synthesize.scripted_server import (
+    BAD_JSON,
+    EMPTY_CHOICES,
+    RESET,
+    STREAM,
+    TRUNCATED,
+    Reply,
+    Request,
+    completion,
+    html,
+    status,
+)
+
+REASONS = ("model_failed:length", "model_failed:http_400:server_error", "model_failed:empty_content")
 
 
 def run(
@@ -210,6 +225,45 @@ def test_every_fault_of_the_server_leaves_the_same_rows(serve: Serve, connect: C
     assert [child.id for child in children] == [child.id for child in faultless]
     assert made.cost.requests == 160
     assert made.cost.answers == 80
+
+
+@pytest.mark.slow
+def test_of_ten_thousand_requests_with_faults_at_random_every_row_is_accounted_for(serve: Serve, connect: Connect) -> None:
+    passing = [status(429), status(500), RESET, TRUNCATED, BAD_JSON, html(), EMPTY_CHOICES, STREAM, completion(None)]
+    final = [completion("half of", finish="length"), status(400), completion(" ")]
+    draw = random.Random(6)
+    faults = {f"number {n},": draw.choice(passing + final) for n in range(10_000) if draw.random() < 0.01}
+
+    def script(request: Request) -> Reply:
+        number = request.prompt.split("Question ")[1].split(" please")[0]
+        fault = faults.get(number)
+        lost = fault in final or (fault is not None and request.nth == 0)
+        return fault if lost and fault is not None else completion(f"Re: {number}")
+
+    server = serve(script)
+    model = connect(server, concurrency=64)
+    children, made = run(chats(10_000), Paraphrase(tones=("formal",)), model=model, concurrency=64)
+
+    lost = {number: fault for number, fault in faults.items() if fault in final}
+    assert 60 < len(faults) < 140
+    assert 5 < len(lost) < len(faults)
+    assert [child.prompt for child in children] == [f"Re: number {n}," for n in range(10_000) if f"number {n}," not in lost]
+    assert made.seed_exits.height == len(lost)
+    assert made.reasons == Counter(REASONS[final.index(fault)] for fault in lost.values())
+    assert len(server.requests) == made.cost.requests == 10_000 + len(faults) - len(lost)
+    paid = Counter(final.index(fault) for fault in lost.values())
+    billed = Counter(fault == EMPTY_CHOICES for fault in faults.values() if fault in (EMPTY_CHOICES, passing[-1]))
+    tokens = 15 * (len(children) + paid[0] + paid[2] + billed[False]) + 10 * billed[True]
+    assert made.cost.prompt_tokens + made.cost.completion_tokens == tokens
+
+
+def test_a_synthesizer_runs_where_an_event_loop_is_at_work(serve: Serve, connect: Connect) -> None:
+    model = connect(serve(lambda request: completion(f"Re: {request.prompt}")))
+
+    async def inside() -> int:
+        return len(run(chats(3), Paraphrase(), model=model)[0])
+
+    assert asyncio.run(inside()) == 6
 
 
 def test_a_second_run_is_free_and_the_same(serve: Serve, connect: Connect) -> None:

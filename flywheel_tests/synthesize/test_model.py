@@ -309,24 +309,6 @@ def test_a_wait_that_the_server_asks_for_holds_back_the_others_too(serve: Serve,
     assert all(request.at - server.requests[0].at >= 0.2 for request in server.requests[1:])
 
 
-def test_a_thousand_questions_with_faults_here_and_there_all_end_with_their_own_answer(serve: Serve, connect: Connect) -> None:
-    faults = [status(429), status(500), RESET, TRUNCATED, BAD_JSON, html(), EMPTY_CHOICES, completion(None)]
-
-    def script(request: Request) -> Reply:
-        number = int(request.prompt.split()[-1])
-        return faults[number % 8] if number % 7 == 0 and request.nth == 0 else completion(f"Answer {number}")
-
-    server = serve(script)
-    model = connect(server, concurrency=32)
-
-    got = ask(model, *(f"Question {number}" for number in range(1000)))
-
-    assert got == [f"Answer {number}" for number in range(1000)]
-    assert len(server.requests) == 1000 + 143
-    billed_faults = sum(15 * (n % 8 == 7) + 10 * (n % 8 == 6) for n in range(0, 1000, 7))
-    assert model.cost.prompt_tokens + model.cost.completion_tokens == 1000 * 15 + billed_faults
-
-
 def test_a_budget_without_a_price_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="dollars_per_million_input"):
         ModelSettings(model="m", budget_dollars=1.0)
