@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flywheel.curate.scrub import scrub
+from flywheel.curate.scrub import ner_small, scrub
 from flywheel.curate.scrub.canaries import canary_records, measure_canaries
-from flywheel.curate.scrub.detect import Detectors, choose_detectors
+from flywheel.curate.scrub.detect import Detectors, choose_detectors, prepare
 from flywheel.curate.scrub.gates import our_recognizers
 from flywheel.curate.scrub.patterns import email_recognizer, phone_recognizer
 from flywheel.curate.scrub.places import find_places
@@ -57,6 +57,13 @@ def masked_intervals(text: str, detectors: Detectors) -> list[Interval]:
     conversation.collect(text, None)
     conversation.values.link()
     return [(span.start, span.end) for span in conversation.spans(text, None)]
+
+
+def masked_in(texts: Sequence[str], detectors: Detectors) -> list[list[Interval]]:
+    """What is masked in each text, as a conversation of its own; a model reads them all at once, as `scrub` lets it."""
+    if detectors.names:
+        detectors.names.read(prepare(text, detectors).seen for text in texts)
+    return [masked_intervals(text, detectors) for text in texts]
 
 
 def every_place(detectors: Detectors) -> Detectors:
@@ -127,13 +134,13 @@ class Tagged(NamedTuple):
 
 def tagged(path: Path, detectors: Detectors) -> Tagged:
     """Masked tokens of a CoNLL file, sentence by sentence. Names are tokens of PER or person without @handles."""
+    blocks = path.read_text("utf-8").replace("\r", "").split("\n\n")
+    sentences = [[line.split("\t")[:2] for line in block.splitlines() if "\t" in line] for block in blocks]
+    texts = [" ".join(token for token, _ in sentence) for sentence in sentences]
     counts = Counter[str]()
-    for sentence in path.read_text("utf-8").split("\n\n"):
-        tokens = [line.split("\t")[:2] for line in sentence.splitlines() if "\t" in line]
-        text = " ".join(token for token, _ in tokens)
-        masked = masked_intervals(text, detectors)
+    for sentence, masked in zip(sentences, masked_in(texts, detectors), strict=True):
         at = 0
-        for token, label in tokens:
+        for token, label in sentence:
             hidden = any(start < at + len(token) and at < end for start, end in masked)
             if label[2:].lower() in ("per", "person"):
                 if not token.startswith("@"):
@@ -147,7 +154,7 @@ def tagged(path: Path, detectors: Detectors) -> Tagged:
 def leaks() -> dict[str, tuple[int, int]]:
     """For each annotated type of tau-bench's logs: spans, and those whose value is left in their message."""
     records = list(tau_records())
-    after = {r.id: r for r in from_batch(scrub(to_batch(records), settings=Scrub(), key=b"benchmark").kept)}
+    after = {r.id: r for r in from_batch(scrub(to_batch(records), settings=Scrub(ner="small"), key=b"benchmark").kept)}
     total: Counter[str] = Counter()
     left: Counter[str] = Counter()
     with gzip.open(DATA / "tau_bench" / "pii_truth_airline.jsonl.gz", "rt", encoding="utf-8") as lines:
@@ -172,12 +179,56 @@ def tau_records() -> Iterator[Record]:
             yield Record(id=str(number), messages=tuple(messages))
 
 
-class Speed(NamedTuple):
-    """Chats per CPU second over the same two-message chats. `patterns` is ours without names, `presidio` the same entities."""
+ORDINARY = {
+    "gsm8k questions": ("gsm8k/train.jsonl.gz", ("question",)),
+    "Open Assistant, English": ("oasst_en100/en_100_tree.jsonl.gz", ("text",)),
+    "arena-hard prompts": ("arena_hard/question_v0.1.jsonl.gz", ("content", "prompt")),
+    "MBPP programs": ("human_eval/mbpp_sanitized.jsonl.gz", ("canonical_solution", "prompt")),
+}
+"""Texts that hold little or nothing personal, and the fields to read."""
 
+
+def ordinary_texts(path: str, fields: tuple[str, ...], count: int = 400) -> list[str]:
+    """The first texts of a JSON Lines file, wherever the fields stand in its rows."""
+    with gzip.open(DATA / path, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line, _ in zip(lines, range(count), strict=False)]
+    return [text for row in rows for text in strings_of(row, fields)][:count]
+
+
+def strings_of(value: Any, fields: tuple[str, ...]) -> Iterator[str]:
+    """Every string that stands under one of the fields, at any depth."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if isinstance(inner, str) and key in fields:
+                yield inner
+            else:
+                yield from strings_of(inner, fields)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings_of(inner, fields)
+
+
+def masked_words(texts: Sequence[str], detectors: Detectors) -> tuple[int, int]:
+    """How many words there are and how many of them are masked, names that really stand there included."""
+    words = masked = 0
+    for text, intervals in zip(texts, masked_in(texts, detectors), strict=True):
+        for match in re.finditer(r"[^\W\d_]+", text):
+            words += 1
+            masked += any(start < match.end() and match.start() < end for start, end in intervals)
+    return words, masked
+
+
+class Speed(NamedTuple):
+    """Chats per CPU second over the same two-message chats: with the model, with rules, `patterns` alone without names.
+
+    `presidio` is its engine with the same patterns; `presidio_model` with the same patterns and the same model.
+    """
+
+    small: float
     rules: float
     patterns: float
     presidio: float
+    presidio_model: float
 
 
 def speed(count: int = 1500) -> Speed:
@@ -189,31 +240,42 @@ def speed(count: int = 1500) -> Speed:
     records = to_batch(
         Record(id=str(i), messages=tuple(text_message("user", text) for text in chat)) for i, chat in enumerate(chats)
     )
-    ours = []
-    for ner in ("rules", "none"):
+    rates = []
+    for ner in ("small", "rules", "none"):
         work = partial(scrub, settings=Scrub(ner=ner), key=b"benchmark")
-        ours.append(timed(partial(work, records), warm=partial(work, records[:20])))
-    analyze = plain_presidio()
-    theirs = timed(lambda: [analyze(text) for chat in chats for text in chat], warm=lambda: analyze("warm up 1"))
-    return Speed(count / ours[0], count / ours[1], count / theirs)
+        rates.append(count / timed(partial(work, records), warm=partial(work, records[:20])))
+    for model in (False, True):
+        analyze = presidio(model=model)
+        work_theirs = partial(each, analyze, [text for chat in chats for text in chat])
+        rates.append(count / timed(work_theirs, warm=partial(analyze, "warm up 1")))
+    return Speed(*rates)
 
 
-def plain_presidio() -> Callable[[str], object]:
-    """Presidio as its documentation uses it, with a blank spaCy pipeline and the recognizers that ours uses."""
+def each(analyze: Callable[[str], object], texts: Sequence[str]) -> None:
+    """Analyse the texts one by one."""
+    for text in texts:
+        analyze(text)
+
+
+def presidio(*, model: bool) -> Callable[[str], object]:
+    """Presidio as its documentation uses it, with the recognizers that ours uses, and a blank spaCy pipeline or our model."""
     import spacy
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
     from presidio_analyzer.nlp_engine import SpacyNlpEngine
+    from presidio_analyzer.predefined_recognizers import SpacyRecognizer
 
-    blank = SpacyNlpEngine()
-    setattr(blank, "nlp", {"en": spacy.blank("en")})  # noqa: B010
+    nlp_engine = SpacyNlpEngine()
+    setattr(nlp_engine, "nlp", {"en": ner_small.pipeline() if model else spacy.blank("en")})  # noqa: B010
 
     registry = RecognizerRegistry(recognizers=[gated.recognizer for gated in our_recognizers()])
     registry.add_recognizer(email_recognizer())
     registry.add_recognizer(phone_recognizer(Scrub().regions))
     registry.add_recognizer(predefined_card())
+    if model:
+        registry.add_recognizer(SpacyRecognizer(supported_entities=["PERSON", "LOCATION", "ORGANIZATION", "NRP"]))
     for recognizer in registry.recognizers:
         recognizer.supported_language = "en"
-    engine = AnalyzerEngine(registry=registry, nlp_engine=blank, supported_languages=["en"])
+    engine = AnalyzerEngine(registry=registry, nlp_engine=nlp_engine, supported_languages=["en"])
     return lambda text: engine.analyze(text, language="en", score_threshold=0.4)
 
 
@@ -236,10 +298,10 @@ def main() -> None:
     """Print every figure."""
     documents = presidio_documents()
     print(f"presidio-research synthetic set v2, even templates: {len(documents)} documents, types blind")
-    default = choose_detectors(Scrub())
-    for name, detectors in (("ner = rules", default), ("the same and every place that is mentioned", every_place(default))):
-        found = [masked_intervals(document.text, detectors) for document in documents]
-        print(f"  {name}")
+    chosen = {ner: choose_detectors(Scrub(ner=ner)) for ner in ("rules", "small")}
+    for ner, detectors in (*chosen.items(), ("rules and every place that is mentioned", every_place(chosen["rules"]))):
+        found = masked_in([document.text for document in documents], detectors)
+        print(f"  ner = {ner}")
         for iou in (0.9, 0.7):
             q = quality(documents, found, iou)
             print(f"    spans at IoU {iou}: precision {q.precision:.3f}  recall {q.recall:.3f}  F2 {q.f2:.3f}")
@@ -253,17 +315,29 @@ def main() -> None:
     for kind, (total, left) in leaks().items():
         print(f"    {kind:<18} {left:>4} of {total}")
     print("tweets that people annotated, token by token")
-    for name, file in (("Broad Twitter Corpus F", "btc/f.conll"), ("WNUT17 test", "wnut17/emerging.test.annotated")):
-        t = tagged(DATA / "pii" / file, default)
-        print(f"    {name:<22} names {t.found / t.names:.3f} of {t.names}, ordinary words {t.masked / t.words:.4f} of {t.words}")
-    print("canaries (540, seed 7), ner = rules")
-    for row in measure_canaries(canary_records(540, seed=7), settings=Scrub(), key=b"benchmark").iter_rows(named=True):
-        over = "" if row["over_masking"] is None else f", over-masking {row['over_masking']:.4f}"
-        print(f"    {row['entity']:<18} {row['found']:>4} of {row['planted']}, recall {row['recall']:.3f}{over}")
+    for ner, detectors in chosen.items():
+        for name, file in (("Broad Twitter Corpus F", "btc/f.conll"), ("WNUT17 test", "wnut17/emerging.test.annotated")):
+            t = tagged(DATA / "pii" / file, detectors)
+            shares = f"names {t.found / t.names:.3f} of {t.names}, ordinary words {t.masked / t.words:.4f} of {t.words}"
+            print(f"    {ner:<6} {name:<22} {shares}")
+    print("texts with little that is personal: words masked")
+    for name, (path, fields) in ORDINARY.items():
+        texts = ordinary_texts(path, fields)
+        for ner, detectors in chosen.items():
+            words, masked = masked_words(texts, detectors)
+            print(f"    {ner:<6} {name:<24} {masked / words:.4f} of {words}")
+    for ner in chosen:
+        print(f"canaries (540, seed 7), ner = {ner}")
+        measured = measure_canaries(canary_records(540, seed=7), settings=Scrub(ner=ner), key=b"benchmark")
+        for row in measured.iter_rows(named=True):
+            over = "" if row["over_masking"] is None else f", over-masking {row['over_masking']:.4f}"
+            print(f"    {row['entity']:<18} {row['found']:>4} of {row['planted']}, recall {row['recall']:.3f}{over}")
     s = speed()
     print("speed, chats of two messages per CPU second")
-    print(f"    rules {s.rules:,.0f}; patterns alone {s.patterns:,.0f}; plain Presidio {s.presidio:,.0f}")
+    print(f"    with the model {s.small:,.0f}; rules {s.rules:,.0f}; patterns alone {s.patterns:,.0f}")
+    print(f"    plain Presidio {s.presidio:,.0f}; Presidio with the same model, a text at a time {s.presidio_model:,.0f}")
     print(f"    patterns alone are {s.patterns / s.presidio:.1f} times plain Presidio, rules {s.rules / s.presidio:.1f} times")
+    print(f"    the model and rules are {s.small / s.presidio_model:.1f} times Presidio with the same model")
 
 
 if __name__ == "__main__":

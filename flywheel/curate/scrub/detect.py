@@ -59,7 +59,7 @@ def choose_detectors(settings: Scrub) -> Detectors:
         ConfigError: `ner` names no detector that is there, a word list of it is missing, a phone region, an entity or a language
             is unknown, or the `registry` cannot be taken.
     """
-    names = choose_names(settings.ner) if settings.ner not in ("rules", "none") else None
+    names = choose_names(settings.ner, everywhere=settings.places == "all") if settings.ner not in ("rules", "none") else None
     _check_regions(settings.regions)
     recognizers = load_registry(settings.registry) if settings.registry else ()
     _check_entities(settings, recognizers)

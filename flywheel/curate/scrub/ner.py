@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -32,8 +33,22 @@ _FENCED = re.compile(r"```.*?(?:```|\Z)|`[^`\n]{1,200}`", re.DOTALL)
 _CODE_BESIDE = re.compile(r"[`$%<>\\_=@#{}\[\]/]\Z|\w[.:]\Z")
 _CODE_AFTER = re.compile(r"[(\[=_`{]|\.\w|::| ?(?:=|==|\(\))[^\w]|/\w")
 _SOMEBODY = re.compile(
-    r"\b(?:I|I'm|I've|I'd|me|my|mine|we|our|ours|us|she|her|hers|his|him|Mrs?|Ms|Dr|Name|Address|Customer|Patient|From|To)\b"
+    r"\b(?:I|I['’](?:m|ve|d|ll)|i|im|i['’]m|[Mm]e|[Mm]y|[Mm]ine|[Ww]e|[Ww]e['’]\w{1,2}|[Oo]ur|[Uu]s|[Ss]he|[Hh]ers?|[Hh]e|[Hh]is|[Hh]im|"
+    r"Mrs?|Ms|Dr|(?:[Nn]ame|[Aa]ddress|[Cc]ity|[Ff]rom|[Tt]o|[Ee]mployer|[Cc]ompany|[Nn]ationality|[Hh]ometown) ?:)(?!\w)"
 )
+_OTHERS = re.compile(
+    r"\b(?:[Ss]he|[Hh]ers?|[Hh]e|[Hh]is|[Hh]im|[Ww]ho|Mrs?|Ms|Dr|[Nn]amed?|[Mm]et|[Mm]y|[Ff]riends?|[Ww]ife|[Hh]usband|[Ss]ister|"
+    r"[Bb]rother|"
+    r"[Mm]om|[Dd]ad|[Dd]ear|[Hh]ello|[Hh]i|[Ll]ove|[Tt]hanks?|[Bb]y|@\w+|RT)(?!\w)"
+)
+_PLACED = re.compile(r"(?i)\b(?:in|at|near|from|to|of|via|around|visit(?:ed|ing)?|city|town|state|country|location)[ :]{1,2}\Z")
+_HOME = re.compile(
+    r"(?i)\b(?:live[sd]?|living|born|grew up|mov(?:e|ed|ing)|resid\w+|home|hometown|address|based|native|relocat\w+|from|"
+    r"work(?:s|ed|ing)?|stud(?:y|ies|ied|ying)|teach(?:es)?|taught|city|town|state|country|location|citizen)\b[^.!?\n]{0,24}\Z"
+)
+_ARTICLE = re.compile(r"(?i)\b(?:the|an?|this|that|some|any|using|use|install|import|open|via|called|expert|new) \Z")
+_NEAR, _SHORT = 120, 200
+_SHARED = ("LOCATION", "ORGANIZATION", "NRP")
 
 
 class Found(NamedTuple):
@@ -58,11 +73,13 @@ class Piece(NamedTuple):
 class Names:
     """A model with a memory of the texts that it was shown, so that a batch is shown at once and asked for one by one.
 
-    A text's spans depend on the text alone. It is shown in windows of at most `size` characters.
+    Places are found where somebody lives and the like, or `everywhere` that somebody is near. A text's spans depend on the text
+    alone. It is shown in windows of at most `size` characters.
     """
 
-    def __init__(self, recognise: Recognise, *, size: int = 2000) -> None:
+    def __init__(self, recognise: Recognise, *, size: int = 2000, everywhere: bool = False) -> None:
         self._recognise = recognise
+        self._everywhere = everywhere
         self._size = size
         self._known: dict[str, list[Span]] = {}
 
@@ -80,12 +97,12 @@ class Names:
         shown = list(dict.fromkeys(piece.text for parts in pieces for piece in parts))
         answers = dict(zip(shown, self._recognise(shown) if shown else (), strict=True))
         return {
-            text: list(_kept(text, [(piece.start, found) for piece in parts for found in answers[piece.text]]))
+            text: list(_kept(text, [(piece.start, found) for piece in parts for found in answers[piece.text]], self._everywhere))
             for text, parts in zip(texts, pieces, strict=True)
         }
 
 
-def choose_names(name: str) -> Names:
+def choose_names(name: str, *, everywhere: bool = False) -> Names:
     """The model that `[scrub] ner` names, loaded.
 
     Raises:
@@ -97,9 +114,10 @@ def choose_names(name: str) -> Names:
     if name == SMALL:
         from flywheel.curate.scrub.ner_small import small
 
-        return Names(small())
+        return Names(small(), everywhere=everywhere)
     if kind in ner_models.KINDS and value:
-        return Names(ner_models.KINDS[kind](value), size=2000 if kind == "spacy" else ner_models.SIZE)
+        size = 2000 if kind == "spacy" else ner_models.SIZE
+        return Names(ner_models.KINDS[kind](value), size=size, everywhere=everywhere)
     raise ConfigError(
         f"[scrub] ner = {name!r} is not available; there is `small` (rules and the model that comes with Flywheel), `rules` "
         "(word lists and context), `none` (leaves names in, on purpose), and rules with a model of yours: "
@@ -158,30 +176,70 @@ def _may_name(text: str, start: int, end: int, lists: Gazetteer) -> bool:
     return False
 
 
-def _kept(text: str, answers: list[tuple[int, Found]]) -> Iterator[Span]:
-    """The answers that hold as spans of the whole text: no code, no ordinary words; places and organisations only where the
-    text tells of somebody."""
+def _kept(text: str, answers: list[tuple[int, Found]], everywhere: bool) -> Iterator[Span]:
+    """The answers that hold as spans of the whole text: no code, no ordinary words; places, organisations and nationalities
+    only where somebody is near them."""
     lists = gazetteer()
     spans = [(offset + f.start, offset + f.end, ENTITIES.get(f.label.upper().replace(" ", "_"))) for offset, f in answers]
-    somebody = any(entity == "PERSON" for *_, entity in spans) or _SOMEBODY.search(text) is not None
-    for start, end, entity in spans:
-        if entity is None or _is_code(text, start, end) or _is_ordinary(text[start:end], entity, lists):
+    likely = [(s, e, kind) for s, e, kind in spans if kind and not _is_code(text, s, e) and _is_name(text, s, e, kind, lists)]
+    people = sorted(start for start, _, entity in likely if entity == "PERSON")
+    for start, end, entity in likely:
+        if entity in _SHARED and not _tells_of_somebody(text, start, end, people):
             continue
-        if entity in ("LOCATION", "ORGANIZATION", "NRP") and not somebody:
+        if entity == "LOCATION" and not everywhere and not _is_bound(text, start, end):
             continue
         whole_name = entity == "PERSON" and " " in text[start:end]  # may be longer than what the rules see of it
         yield Span(start, end, entity, NAME if whole_name else MODEL)
+
+
+def _is_bound(text: str, start: int, end: int) -> bool:
+    """Whether a place is somebody's: an address, or after `lives in` and the like."""
+    numbered = any(character.isdigit() for character in text[start:end])
+    return numbered or _HOME.search(text, max(0, start - 40), start) is not None
+
+
+def _tells_of_somebody(text: str, start: int, end: int, people: list[int]) -> bool:
+    """Whether a person is near: a name, a pronoun, a field of a form."""
+    first, last = max(0, start - _NEAR), end + _NEAR
+    at = bisect_left(people, first)
+    return (at < len(people) and people[at] < last) or _SOMEBODY.search(text, first, last) is not None
 
 
 def _is_code(text: str, start: int, end: int) -> bool:
     return _CODE_BESIDE.search(text[max(0, start - 2) : start]) is not None or _CODE_AFTER.match(text, end) is not None
 
 
-def _is_ordinary(value: str, entity: str, lists: Gazetteer) -> bool:
-    """Whether no word of it can be a name's: all are common words, or products and the like, or it has no letter."""
+def _is_name(text: str, start: int, end: int, entity: str, lists: Gazetteer) -> bool:
+    """Whether the words can be a name of this kind: they are not all common or products, no acronym, no unlisted single word
+    that nothing near speaks for."""
+    value = text[start:end]
     words = [match[0].lower() for match in _WORD.finditer(value)]
-    if entity == "NRP":
-        return not words
+    if entity == "NRP" or not words:
+        return bool(words)
+    if _is_ordinary(words, entity, lists):
+        return False
+    if len(words) > 1 or any(character.isdigit() for character in value):
+        return not value.islower() or any(word in lists.first or word in lists.places for word in words)
+    return _is_single_name(text, start, end, entity, lists)
+
+
+def _is_single_name(text: str, start: int, end: int, entity: str, lists: Gazetteer) -> bool:
+    value = text[start:end]
+    word = value.lower()
+    if entity == "PERSON" and text[max(0, start - 2) : start].strip() == "@":
+        return True
+    capital = value[0].isupper() and value[1:].islower()
+    if entity == "LOCATION":
+        return word in lists.places or (capital and _PLACED.search(text, 0, start) is not None)
+    if len(value) < 3 or (value.isupper() and len(value) < 6):
+        return False
+    if entity == "PERSON" and word not in lists.first and word not in lists.last:
+        near = len(text) <= _SHORT or _OTHERS.search(text, max(0, start - _NEAR), end + _NEAR) is not None
+        return near and capital and _ARTICLE.search(text, max(0, start - 12), start) is None
+    return entity != "ORGANIZATION" or value[0].isupper()
+
+
+def _is_ordinary(words: list[str], entity: str, lists: Gazetteer) -> bool:
     if len(words) > 1 and entity == "PERSON" and words[0] in lists.first and words[-1] in lists.last:
         return False
     known = entity != "LOCATION"

@@ -21,8 +21,13 @@ FILE, CHECKSUM = "small.msgpack.gz", "small.sha256"
 _BATCH = 256
 
 
-@cache
 def small() -> Recognise:
+    """The shipped model, as the scrub asks it."""
+    return recogniser(pipeline())
+
+
+@cache
+def pipeline() -> Language:
     """The shipped model.
 
     Raises:
@@ -37,7 +42,7 @@ def small() -> Recognise:
             f'the model of `[scrub] ner = "small"` ({FILE}) is missing or damaged: its SHA-256 is not {expected[:12]}. '
             'Install flywheel again, or state `ner = "rules"` to find names without a model.'
         )
-    return recogniser(unpack(packed))
+    return unpack(packed)
 
 
 def folder() -> Traversable:
@@ -45,23 +50,23 @@ def folder() -> Traversable:
     return files("flywheel.curate.scrub") / "model"
 
 
-def recogniser(pipeline: Language) -> Recognise:
+def recogniser(model: Language) -> Recognise:
     """Shows texts to a spaCy pipeline, in batches; what it learns of their words is forgotten afterwards."""
 
     def recognise(texts: Sequence[str]) -> Iterator[list[Found]]:
-        with pipeline.memory_zone():
+        with model.memory_zone():
             return iter(
-                [[Found(e.start_char, e.end_char, e.label_) for e in doc.ents] for doc in pipeline.pipe(texts, batch_size=_BATCH)]
+                [[Found(e.start_char, e.end_char, e.label_) for e in doc.ents] for doc in model.pipe(texts, batch_size=_BATCH)]
             )
 
     return recognise
 
 
-def pack(pipeline: Language) -> bytes:
+def pack(trained: Language) -> bytes:
     """The trained weights at half precision, as gzipped MessagePack; no code and no pickle in it."""
     import srsly  # type: ignore[import-untyped]
 
-    ner: Any = pipeline.get_pipe("ner")
+    ner: Any = trained.get_pipe("ner")
     parts = srsly.msgpack_loads(ner.to_bytes(exclude=["vocab"]))
     model = srsly.msgpack_loads(parts["model"])
     parts["model"] = {**model, "params": [_cast(layer, "float16") for layer in model["params"]]}
@@ -77,11 +82,11 @@ def unpack(packed: bytes) -> Language:
     parts = srsly.msgpack_loads(gzip.decompress(packed))
     model = parts["model"]
     parts["model"] = srsly.msgpack_dumps({**model, "params": [_cast(layer, "float32") for layer in model["params"]]})
-    pipeline = blank()
-    pipeline.initialize()
-    ner: Any = pipeline.get_pipe("ner")
+    made = blank()
+    made.initialize()
+    ner: Any = made.get_pipe("ner")
     ner.from_bytes(srsly.msgpack_dumps(parts))
-    return pipeline
+    return made
 
 
 def _cast(layer: dict[str, Any], kind: str) -> dict[str, Any]:

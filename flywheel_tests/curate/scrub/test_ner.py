@@ -15,7 +15,7 @@ from flywheel.curate.scrub.replace import COLUMNS
 from flywheel.errors import ConfigError
 from flywheel.records import Record, from_batch, text_message, to_batch
 from flywheel.sections import Scrub
-from flywheel_tests.benchmarks.personal_data import masked_intervals, presidio_documents, quality, tagged
+from flywheel_tests.benchmarks.personal_data import masked_in, masked_intervals, presidio_documents, quality, tagged
 from flywheel_tests.shared import shared_data
 
 KEY = b"key"
@@ -88,13 +88,13 @@ def test_a_text_that_the_model_fails_on_costs_only_its_own_row(monkeypatch: pyte
 def test_a_damaged_or_missing_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ner_small, "folder", lambda: tmp_path)
     for content in (None, b"", b"something else"):
-        ner_small.small.cache_clear()
+        ner_small.pipeline.cache_clear()
         (tmp_path / ner_small.CHECKSUM).write_text("0" * 64 + "  small.msgpack.gz\n", "ascii")
         if content is not None:
             (tmp_path / ner_small.FILE).write_bytes(content)
         with pytest.raises(ConfigError, match=r"small.*SHA-256.*rules"):
             scrub(to_batch([chat("r", "x")]), settings=Scrub(ner="small"), key=KEY)
-    ner_small.small.cache_clear()
+    ner_small.pipeline.cache_clear()
 
 
 def test_the_model_ships_under_ten_megabytes_with_its_card() -> None:
@@ -114,7 +114,7 @@ def test_loading_the_model_and_scrubbing_open_no_connection(monkeypatch: pytest.
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    ner_small.small.cache_clear()
+    ner_small.pipeline.cache_clear()
 
     assert said("I met Tavrish Ozelmun") == ["I met <PERSON_1>"]
 
@@ -125,19 +125,19 @@ def test_on_annotated_documents_more_is_found_and_little_else_masked() -> None:
 
     figures = {}
     for ner in ("rules", "small"):
-        detectors = choose_detectors(Scrub(ner=ner))
-        found = [masked_intervals(document.text, detectors) for document in documents]
+        detectors = choose_detectors(Scrub(ner=ner, places="all"))
+        found = masked_in([document.text for document in documents], detectors)
         figures[ner] = [quality(documents, found, iou) for iou in (0.9, 0.7)]
     strict, loose = figures["small"]
 
     assert strict.f2 >= 0.74
     assert loose.f2 >= 0.78
-    assert strict.character_recall >= 0.84
+    assert strict.character_recall >= 0.85
     assert strict.over_masking <= 0.03
     assert strict.character_recall > figures["rules"][0].character_recall
 
 
-@pytest.mark.parametrize(("file", "least"), [("btc/f.conll", 0.6), ("wnut17/emerging.test.annotated", 0.6)])
+@pytest.mark.parametrize(("file", "least"), [("btc/f.conll", 0.7), ("wnut17/emerging.test.annotated", 0.7)])
 def test_names_in_tweets_that_no_model_was_trained_on(file: str, least: float) -> None:
     path = shared_data("pii") / file
 

@@ -19,7 +19,7 @@ NAME = "Quorvex Tallimond"
 
 
 def found(text: str, ner: str) -> list[tuple[str, str]]:
-    return [(text[s.start : s.end], s.entity) for s in detect(text, choose_detectors(Scrub(ner=ner)))]
+    return [(text[s.start : s.end], s.entity) for s in detect(text, choose_detectors(Scrub(ner=ner, places="all")))]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_spacy_pipeline_is_named_by_its_path(saved: str) -> None:
     text = f"I told {NAME} of Ombrelle. Sevenfold!"
     record = Record(id="r", messages=(text_message("user", text),))
 
-    (after,) = from_batch(scrub(to_batch([record]), settings=Scrub(ner=f"spacy:{saved}"), key=b"k").kept)
+    (after,) = from_batch(scrub(to_batch([record]), settings=Scrub(ner=f"spacy:{saved}", places="all"), key=b"k").kept)
 
     assert after.messages[0].text == "I told <PERSON_1> of <LOCATION_1>. Sevenfold!"
 

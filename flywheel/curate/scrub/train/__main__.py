@@ -18,7 +18,7 @@ _PACKAGE = Path(__file__).parent.parent / "model"
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=_PACKAGE, help="Folder for the model's two files."
 )
-@click.option("--epochs", default=12, show_default=True)
+@click.option("--epochs", default=8, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 def main(data: Path, out: Path, epochs: int, seed: int) -> None:
     """Train on DATA, a folder with `pii/wnut17`, `pii/btc` and, if there, `banking77`, `taskmaster` and `arena_hard`."""

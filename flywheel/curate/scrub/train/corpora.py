@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from flywheel.curate.scrub.gazetteer import gazetteer
 from flywheel.curate.scrub.train.templates import Annotated
 from flywheel.curate.scrub.train.values import Values
 
@@ -96,28 +97,38 @@ def _entity_lengths(sentence: Tokens) -> dict[int, int]:
 
 
 def ordinary(folder: Path, chance: random.Random, count: int) -> list[Annotated]:
-    """Texts in which no word can be a name: every capital begins a sentence or is a common word. Of BANKING77 (training part)
-    and Taskmaster, CC BY 4.0, and the answers of GPT-4 in arena-hard-auto, Apache 2.0. None when the folder lacks them."""
-    texts = [line for line in _texts(folder) if 3 < len(line) < 400 and not _CAPITAL.search(line)]
-    chance.shuffle(texts)
-    return [Annotated(text, []) for text in texts[:count]]
+    """Texts in which no word can be a name: every capital begins a sentence or a common word, or is a product's. Of BANKING77
+    (training part) and Taskmaster, CC BY 4.0, and the answers of GPT-4 in arena-hard-auto, Apache 2.0; a third each. None when
+    the folder lacks them."""
+    chosen: list[Annotated] = []
+    for source in (_banking, _dialogues, _answers):
+        texts = [line for line in dict.fromkeys(source(folder)) if 3 < len(line) < 400 and _is_plain(line)]
+        chance.shuffle(texts)
+        chosen += [Annotated(text, []) for text in texts[: count // 3]]
+    return chosen
 
 
-_CAPITAL = re.compile(r"(?<=[\w,;)] )[^\W\d_a-z](?![A-Z]*\b)(?<!I)|(?<=[\w,;)] )I\w")
+_CAPITAL = re.compile(r"(?<=[^.!?\n] )[^\W\d_a-z][^\W\d_]*|\A[^\W\d_a-z][^\W\d_]*")
 
 
-def _texts(folder: Path) -> Iterator[str]:
-    banking = folder / "banking77" / "train.csv.gz"
-    if banking.exists():
-        yield from _lines(line.rpartition(",")[0].strip('"') for line in _unzipped(banking))
-    dialogues = folder / "taskmaster" / "tm4_data_07.jsonl.gz"
-    if dialogues.exists():
-        for line in _unzipped(dialogues):
-            yield from _lines(turn.get("text", "") for turn in json.loads(line).get("utterances", ()))
-    answers = folder / "arena_hard" / "answer_gpt-4-0314.jsonl.gz"
-    if answers.exists():
-        for line in _unzipped(answers):
-            yield from _lines(_strings(json.loads(line).get("choices", ())))
+def _is_plain(text: str) -> bool:
+    lists = gazetteer()
+    words = [word.lower() for word in _CAPITAL.findall(text)]
+    return all(word in lists.common or word in lists.never or len(word) == 1 for word in words)
+
+
+def _banking(folder: Path) -> Iterator[str]:
+    return _lines(line.rpartition(",")[0].strip('"') for line in _unzipped(folder / "banking77" / "train.csv.gz"))
+
+
+def _dialogues(folder: Path) -> Iterator[str]:
+    rows = map(json.loads, _unzipped(folder / "taskmaster" / "tm4_data_07.jsonl.gz"))
+    return _lines(turn.get("text", "") for row in rows for turn in row.get("utterances", ()))
+
+
+def _answers(folder: Path) -> Iterator[str]:
+    rows = map(json.loads, _unzipped(folder / "arena_hard" / "answer_gpt-4-0314.jsonl.gz"))
+    return _lines(text for row in rows for text in _strings(row.get("messages", row.get("choices", ()))))
 
 
 def _strings(value: object) -> Iterator[str]:
@@ -134,4 +145,6 @@ def _lines(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _unzipped(path: Path) -> list[str]:
+    if not path.exists():
+        return []
     return gzip.decompress(path.read_bytes()).decode("utf-8").splitlines()

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.training import Example
 
-_TEMPLATE_TURNS, _PLAIN_TURNS, _BATCH = 22, 12, 96
+_BATCH = 96
+_RATE = 0.0015
 
 
 class Score(NamedTuple):
@@ -26,8 +27,8 @@ class Score(NamedTuple):
     f1: float
 
 
-def train(sentences: Sequence[Tokens], plain: Sequence[Annotated], *, epochs: int, seed: int) -> Language:
-    """A trained pipeline. Every epoch fills the templates anew and shows each real sentence once, every third with its
+def train(sentences: Sequence[Tokens], plain: Sequence[Annotated], *, epochs: int, seed: int, turns: int = 22) -> Language:
+    """A trained pipeline. Every epoch fills each template `turns` times anew and shows each real sentence once, every third with its
     entities swapped. The same arguments give the same model on the same machine.
 
     Time: see MODEL_CARD.md.
@@ -37,24 +38,24 @@ def train(sentences: Sequence[Tokens], plain: Sequence[Annotated], *, epochs: in
     fix_random_seed(seed)
     values = Values(seed)
     pipeline = blank()
-    pipeline.initialize(lambda: _examples(pipeline, epoch(sentences[:200], plain[:50], values)[:500]))
-    optimizer = Adam(0.0015, L2=0.01, grad_clip=1.0)
+    pipeline.initialize(lambda: _examples(pipeline, epoch(sentences[:200], plain[:50], values, turns=1)))
+    optimizer = Adam(_RATE, L2=0.01, grad_clip=1.0)
     for number in range(epochs):
-        texts = epoch(sentences, plain, values)
+        texts = epoch(sentences, plain, values, turns=turns)
         values.random.shuffle(texts)
         for at in range(0, len(texts), _BATCH):
             done = (number + at / len(texts)) / epochs
-            optimizer.learn_rate = 0.0015 * min(1.0, done * 20 + 0.1) * (1.02 - done)
+            optimizer.learn_rate = _RATE * min(1.0, done * 20 + 0.1) * (1.02 - done)
             pipeline.update(list(_examples(pipeline, texts[at : at + _BATCH])), sgd=optimizer, drop=0.25)
     return pipeline
 
 
-def epoch(sentences: Sequence[Tokens], plain: Sequence[Annotated], values: Values) -> list[Annotated]:
+def epoch(sentences: Sequence[Tokens], plain: Sequence[Annotated], values: Values, *, turns: int) -> list[Annotated]:
     """The texts of one epoch, in no useful order."""
     chance = values.random
     real = [joined(swapped(s, values) if chance.random() < 0.35 else s, spaced=chance.random() < 0.5) for s in sentences]
-    made = [fill(t, values) for t in templates("sentences") for _ in range(_TEMPLATE_TURNS)]
-    made += [fill(t, values) for t in templates("plain") for _ in range(_PLAIN_TURNS)]
+    made = [fill(t, values) for t in templates("sentences") for _ in range(turns)]
+    made += [fill(t, values) for t in templates("plain") for _ in range(turns)]
     merged = [
         _beside(made[i], made[chance.randrange(len(made))], chance) if chance.random() < 0.35 else made[i]
         for i in range(len(made))
