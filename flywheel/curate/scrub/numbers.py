@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from flywheel.curate.scrub.accounts import find_accounts
+from flywheel.curate.scrub.letters import CAPITALISED
 from flywheel.curate.scrub.spans import CHECKSUM, CUE, PATTERN, Span
 
 _DIGIT = re.compile(r"\d")
@@ -74,6 +75,7 @@ _BY_CUE = re.compile(
     r"(?:['\"*]{0,2}(?: (?:is|was|are|for|of|with|under)|[ ]?[:=#]){0,2}[ \n\"'*#]{1,4}|"
     r"#)(?P<value>[A-Za-z0-9](?:[A-Za-z0-9_]|-(?=\w)){3,24})\b"
 )
+_BEHIND_NAME = re.compile(rf"(?<!\w){CAPITALISED}(?:,? {CAPITALISED}){{1,4}} \((\d{{7,12}})\)")
 _LETTERS_ONLY = re.compile(
     r"\b(?:reservation|booking|confirmation)(?: (?i:number|code|id|reference))[^A-Z0-9\n]{1,12}([A-Z0-9]{6})\b"
 )
@@ -104,6 +106,7 @@ def find_numbers(text: str) -> list[Span]:
             spans += _captured(text, birth, "DATE_OF_BIRTH")
         spans += [s for s in _captured(text, _PHONE, "PHONE_NUMBER") if _is_phone(text[s.start : s.end])]
         spans += _captured(text, _LAST_FOUR, "CARD_LAST4")
+        spans += _captured(text, _BEHIND_NAME, "ACCOUNT_ID")
         spans += _captured(text, _PAYMENT_WORDS, "PAYMENT_ID")
         if "_" in text:
             spans += [Span(*match.span(), "USER_ID", PATTERN) for match in _SNAKE_ID.finditer(text)]
