@@ -103,7 +103,8 @@ def nodes(settings: Settings) -> dict[str, Node]:
         version = (_plugin_version("synthesizer", plugged), plugged.limit, settings.model, settings.models, *choices)
         add(4, name, ["curated", "splits", *current], version)
     if synthetic:
-        add(4, "verified", [*synthetic, "curated"], (benchmarks, overlaps))
+        checks = tuple((plugged.name, plugged.verify, plugged.unverified) for plugged in settings.synthesize)
+        add(4, "verified", [*synthetic, "curated"], (benchmarks, overlaps, checks))
     for name, mix in zip(mixtures, settings.mix, strict=True):
         verified = ["verified"] if set(mix.take) - {"curated"} else []
         add(4, name, ["curated", "splits", *current, *verified], (mix, *choices))

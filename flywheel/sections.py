@@ -338,11 +338,17 @@ class Plugged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Synthesis(Plugged, frozen=True, kw_only=True):
-    """One `[[synthesize]]`: a synthesizer over at most `limit` train seeds of `seeds`, `concurrency` of them at once."""
+    """One `[[synthesize]]`: a synthesizer over at most `limit` train seeds of `seeds`, `concurrency` of them at once.
+
+    `verify` names the checks that its children must pass, beside the rules for all (`flywheel.synthesize.verification`): a name
+    or a table `{use = NAME, ...settings}`. `unverified = true` lets those that fail pass on, tagged `unverified=REASON`.
+    """
 
     seeds: str = "curated"
     limit: Annotated[int, Meta(ge=1)] | None = None
     concurrency: Annotated[int, Meta(ge=1, le=1000)] = 16
+    verify: tuple[str | dict[str, Any], ...] = ()
+    unverified: bool = False
 
 
 class Mix(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -34,6 +34,7 @@ from flywheel.sections import (
     Synthesis,
 )
 from flywheel.synthesize.model_settings import ModelSettings
+from flywheel.synthesize.verification import build_checks
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -262,13 +263,15 @@ def _plugged(path: Path, section: str, entries: list[dict[str, Any]]) -> tuple[P
 
 
 def _synthesis(path: Path, entry: Plugged) -> Synthesis:
-    own: dict[str, Any] = {key: entry.settings[key] for key in ("seeds", "limit", "concurrency") if key in entry.settings}
+    keys = ("seeds", "limit", "concurrency", "verify", "unverified")
+    own: dict[str, Any] = {key: entry.settings[key] for key in keys if key in entry.settings}
     rest = {key: value for key, value in entry.settings.items() if key not in own}
     try:
         fields: dict[str, Any] = {"use": entry.use, "name": entry.name, "settings": rest, **own}
         made = msgspec.convert(fields, Synthesis)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: [[synthesize]] {entry.name}: {error}.") from None
+        build_checks(made.verify)
+    except (msgspec.ValidationError, ConfigError) as error:
+        raise ConfigError(f"{path}: [[synthesize]] {entry.name}: {error}") from None
     if made.seeds != "curated":
         raise ConfigError(f"{path}: [[synthesize]] {entry.name}: seeds = {made.seeds!r}; there is curated.")
     return made

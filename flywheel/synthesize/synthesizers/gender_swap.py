@@ -31,8 +31,8 @@ NAMES = {
 }
 _ALSO_FEMALE = {"mrs": "mr", "miss": "mr", "ma'am": "sir", "mum": "dad", "mama": "papa"}
 
-_FUNCTION_WORDS = """a an the this that these those some any no every each all both another my your our their its his her and or but nor
-    if because when while although though so than as since until unless after before who which what where why how whether
+_FUNCTION_WORDS = """a an the this that these those some any no every each all both another my your our their its his her and or
+    but nor if because when while although though so than as since until unless after before who which what where why how whether
     in on at by for with without of from to into onto about over under through during against between near off out up down away
     back again is are was were be been being am has have had do does did will would can could shall should may might must not
     never always often usually soon now then there here today tomorrow yesterday tonight later once twice very too also just only
