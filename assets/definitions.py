@@ -30,6 +30,7 @@ defs = dg.Definitions(
         inspect.profile,
         inspect.coverage,
         inspect.agreement,
+        inspect.anonymity,
     ],
     asset_checks=[check for stage in (ingest, curate, synthesize, mix, format, inspect) for check in stage.checks],
     jobs=[automation.everything, automation.day, automation.sets],

@@ -24,6 +24,13 @@ agreement = node(
     description="How far annotators agree, for each kind of feedback that several gave.",
 )
 
+anonymity = node(
+    "anonymity",
+    group=GROUP,
+    kinds={"polars"},
+    description="How many rows and people share each combination of app, model, day and masked entities: k-anonymity, a report.",
+)
+
 checks = [
     expectations(
         "ledger",

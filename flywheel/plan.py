@@ -113,12 +113,19 @@ def nodes(settings: Settings) -> dict[str, Node]:
             4,
             name,
             [f"mixture/{chosen.mix}"],
-            (chosen, settings.canaries, settings.policy.model_terms, _format_version(chosen.format, settings.labels)),
+            (
+                chosen,
+                settings.canaries,
+                settings.anonymity,
+                settings.policy.model_terms,
+                _format_version(chosen.format, settings.labels),
+            ),
         )
     add(4, "ledger", ["records", "curated", *mixtures, *sets], "")
     add(4, "profile", ["curated"], "")
     add(4, "coverage", ["curated"], "")
     add(4, "agreement", ["curated"], "")
+    add(4, "anonymity", ["curated"], settings.anonymity)
     return made
 
 

@@ -368,6 +368,18 @@ class Mix(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_generation: Annotated[int, Meta(ge=0)] | None = None
 
 
+class Anonymity(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[anonymity]`: what is reported of facts that could single somebody out together, of the sets and of `curated`.
+
+    Classes of fewer than `k` rows, or people, that agree in all `quasi_identifiers` are counted. It is a report, no gate.
+    """
+
+    k: Annotated[int, Meta(ge=2)] = 5
+    quasi_identifiers: tuple[
+        Literal["app", "model", "session", "day", "hour", "weekday", "tags", "entities", "language"], ...
+    ] = ("app", "model", "day", "entities")
+
+
 class Set(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `[[sets]]`. `format` names a format plugin, `settings` are its own; `tokenizer` is a local tokenizer.json."""
 

@@ -14,6 +14,7 @@ from flywheel.curate.label_rules import LabelRule
 from flywheel.errors import ConfigError
 from flywheel.sections import (
     PERMISSIVE,
+    Anonymity,
     Benchmark,
     Canaries,
     Clean,
@@ -55,6 +56,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     synthesize: list[dict[str, Any]] = []
     mix: list[Mix] = msgspec.field(default_factory=lambda: [Mix(name="chat")])
     sets: list[Set] = msgspec.field(default_factory=lambda: [Set(name="chat", format="openai_chat")])
+    anonymity: Anonymity = Anonymity()
     engine: Engine = Engine()
     model: ModelSettings | None = None
     models: dict[str, dict[str, Any]] = {}
@@ -96,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     synthesize: tuple[Synthesis, ...]
     mix: tuple[Mix, ...]
     sets: tuple[Set, ...]
+    anonymity: Anonymity = Anonymity()
     engine: Engine
     model: ModelSettings | None = None
     models: dict[str, ModelSettings] = {}
@@ -169,6 +172,7 @@ def load_settings(path: str | Path = "flywheel.toml", *, sample: int | None = No
         synthesize=tuple(_synthesis(path, entry) for entry in _plugged(path, "synthesize", file.synthesize)),
         mix=tuple(file.mix),
         sets=tuple(file.sets),
+        anonymity=file.anonymity,
         engine=file.engine,
         model=file.model,
         models={role: _role(path, role, own, file.model) for role, own in file.models.items()},

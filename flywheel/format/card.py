@@ -28,7 +28,7 @@ def card(manifest: Mapping[str, Any], *, features: Sequence[Mapping[str, Any]] |
     parts = [front_matter(manifest, features), f"# {manifest['set']}\n", _summary(manifest), _files(manifest), _funnel(manifest)]
     if fields:
         parts.append(f"## Fields\n\n{re.split(_SETTINGS, fields)[0].strip()}\n")
-    parts += [_loading(manifest), _origins(manifest), _personal(manifest), _LIMITS]
+    parts += [_loading(manifest), _origins(manifest), _personal(manifest), _anonymity(manifest), _LIMITS]
     return "\n".join(parts)
 
 
@@ -139,6 +139,21 @@ def _recall_table(canaries: Sequence[Mapping[str, Any]]) -> str:
     rows = ((row["entity"], row["planted"], row["found"], *(_share(row[name]) for name in shares)) for row in canaries)
     heads = ("planted", "values", "gone", "recall", "at least", "precision", "other words masked")
     return _table(heads, rows)
+
+
+def _anonymity(manifest: Mapping[str, Any]) -> str:
+    """Classes of rows that agree in their quasi-identifiers, and what that does not prove; nothing where it was not measured."""
+    found = manifest["provenance"].get("anonymity")
+    if not found:
+        return ""
+    below = [f"rows in classes under {found['k']} {counted}" for counted in ("rows", "people")]
+    heads = ("quasi-identifiers", "classes", "smallest, rows", below[0], "smallest, people", below[1])
+    names = ("quasi_identifiers", "classes", "smallest_k", "rows_below_k", "smallest_users", "rows_below_k_users")
+    table = _table(heads, ([row[name] for name in names] for row in found["classes"]))
+    return (
+        f"## Quasi-identifiers\n\n{table}\nCounted over the mixture's columns before export. What the texts themselves tell is not "
+        "measured, and a class of any size says nothing of somebody whose story is known.\n"
+    )
 
 
 def _share(value: float | None) -> str:

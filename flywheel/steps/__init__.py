@@ -33,6 +33,7 @@ _OF_ALL_DAYS: dict[str, Callable[[Project, str, int], Made]] = {
     "profile": inspect.profile,
     "coverage": inspect.coverage,
     "agreement": inspect.agreement,
+    "anonymity": inspect.anonymity,
 }
 
 

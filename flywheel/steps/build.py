@@ -256,6 +256,12 @@ def labelled_rows(project: Project, name: str, format: Format, refused: pl.DataF
     return {"labels": counts} | ({"pair_bias": pair_bias(paired)} if paired.height else {})
 
 
+def _anonymity(project: Project, mix: str) -> list[dict[str, Any]]:
+    from flywheel.inspect.anonymity import anonymity
+
+    return anonymity(project.tables.batches(f"mixture/{mix}"), settings=project.settings.anonymity).to_dicts()
+
+
 def _provenance(project: Project, mix: str) -> dict[str, Any]:
     """What the card and the manifest say of a set's making: the funnel so far, how personal data was looked for, versions."""
     from flywheel.inspect.ledger import flows
@@ -274,6 +280,7 @@ def _provenance(project: Project, mix: str) -> dict[str, Any]:
     report = canary_report(settings, project.key)
     return {
         "funnel": funnel,
+        "anonymity": {"k": settings.anonymity.k, "classes": _anonymity(project, mix)},
         "scrub": {"names": settings.scrub.ner, "canaries": report.to_dicts()},
         "plugins": {plugged.name: plugins.code_version("filter", plugged.use, plugged.settings) for plugged in settings.filters},
     }

@@ -33,6 +33,16 @@ AGREEMENT = pa.schema(
         column("kappa", pa.float64(), "Cohen's kappa, where there are two annotators"),
     ]
 )
+ANONYMITY = pa.schema(
+    [
+        column("quasi_identifiers", pa.string(), "which facts, or all together"),
+        column("classes", pa.int64(), "different values that rows have of them"),
+        column("smallest_k", pa.int64(), "rows of the smallest class"),
+        column("rows_below_k", pa.int64(), "rows in classes of fewer than `[anonymity] k` rows"),
+        column("smallest_users", pa.int64(), "people in the smallest class"),
+        column("rows_below_k_users", pa.int64(), "rows in classes of fewer than that many people"),
+    ]
+)
 SAMPLE = 20_000
 
 
@@ -89,3 +99,13 @@ def agreement(project: Project, _: str, fingerprint: int) -> Made:
     measured = measure(rated)
     written = project.tables.write("agreement", measured, schema=AGREEMENT, fingerprint=fingerprint)
     return Made("agreement", rated.height, written.rows, written.version, extra={"agreement": measured})
+
+
+def anonymity(project: Project, _: str, fingerprint: int) -> Made:
+    """How many rows and people share each combination of quasi-identifiers."""
+    from flywheel.inspect.anonymity import anonymity as measure
+
+    measured = measure((batch.drop("day") for batch in project.tables.batches("curated")), settings=project.settings.anonymity)
+    written = project.tables.write("anonymity", measured, schema=ANONYMITY, fingerprint=fingerprint)
+    extra = {"anonymity": measured, "k": project.settings.anonymity.k}
+    return Made("anonymity", project.tables.rows("curated"), written.rows, written.version, extra=extra)

@@ -9,7 +9,7 @@ GROUPS = {
     "synthesize": {"splits"},
     "mix": {"mixture/chat"},
     "format": {"training_set/chat", "training_set/trl", "training_set/completion"},
-    "inspect": {"ledger", "profile", "coverage", "agreement"},
+    "inspect": {"ledger", "profile", "coverage", "agreement", "anonymity"},
 }
 
 
