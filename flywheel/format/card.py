@@ -151,8 +151,8 @@ def _anonymity(manifest: Mapping[str, Any]) -> str:
     names = ("quasi_identifiers", "classes", "smallest_k", "rows_below_k", "smallest_users", "rows_below_k_users")
     table = _table(heads, ([row[name] for name in names] for row in found["classes"]))
     return (
-        f"## Quasi-identifiers\n\n{table}\nCounted over the mixture's columns before export. What the texts themselves tell is not "
-        "measured, and a class of any size says nothing of somebody whose story is known.\n"
+        f"## Quasi-identifiers\n\n{table}\nCounted over the mixture's columns before export. What the texts themselves tell is "
+        "not measured, and a class of any size says nothing of somebody whose story is known.\n"
     )
 
 
