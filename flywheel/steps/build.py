@@ -94,6 +94,7 @@ def synthetic(project: Project, name: str, fingerprint: int) -> Made:
 
 def verified(project: Project, _: str, fingerprint: int) -> Made:
     """Keep the synthetic records that hold every rule and pass the checks of their entry; nothing else reaches a mixture."""
+    from flywheel.steps.diversity import diversity_table
     from flywheel.synthesize.verification import apply_checks, build_checks
     from flywheel.synthesize.verification.contract import Known
     from flywheel.synthesize.verify import verify
@@ -114,7 +115,9 @@ def verified(project: Project, _: str, fingerprint: int) -> Made:
                 passed = apply_checks(whole.kept, judges, known, keep=entry.unverified)
                 yield batch.height, Outcome(passed.kept, pl.concat([whole.exits, passed.exits]))
 
-    return write_stage(project.tables, "verified", outcomes(), fingerprint=fingerprint)
+    made = write_stage(project.tables, "verified", outcomes(), fingerprint=fingerprint)
+    made.extra["diversity"] = diversity_table(project)
+    return made
 
 
 def source_rows(

@@ -11,6 +11,7 @@ from flywheel.project import Project
 from flywheel.records import SCHEMA, Record, to_batch
 from flywheel.sections import Mix, Policy
 from flywheel.settings import load_settings
+from flywheel.steps.diversity import diversity_table
 from flywheel.tables import Tables
 from flywheel_tests.assets.processes import flywheel
 from flywheel_tests.projects import call, make_all, write_log, write_project
@@ -114,6 +115,10 @@ def test_a_set_of_rows_whose_terms_are_not_stated_is_not_built_and_stating_them_
     project = made(tmp_path, server.url, terms="outputs_may_train = true")
 
     assert bought == len(server.requests) > 5
+    variety = {row["rows_of"]: row for row in diversity_table(project).to_dicts()}
+    assert variety.keys() == {"curated", "synthetic/paraphrase"}
+    assert variety["synthetic/paraphrase"]["rows"] == bought
+    assert variety["synthetic/paraphrase"]["to_real"] < variety["curated"]["to_real"]
     assert list(project.sets.rglob("train*.jsonl"))
 
 
