@@ -50,10 +50,16 @@ _OF_PERSON = re.compile(
     r"(?:talk|speak)(?:ing)? (?:to|with)|thanks?(?: you)?,|belongs to|(?:on behalf|in the name) of|"
     r"(?:sen[dt]|ship|shipped|deliver|delivered) (?:it |this |them )?to|"
     r"(?:account|order|booking|ticket|policy|parcel|contract) for|"
-    r"for my (?:son|daughter|wife|husband)|guardian|account of) \Z"
+    r"for my (?:son|daughter|wife|husband)|guardian|account of|"
+    r"(?:person|customer|caller|client|patient|guest|member|passenger|tenant|applicant|candidate|recipient|account holder)"
+    r"(?: [a-z ]{1,20})? is|"
+    r"(?:change|correct|update|amend)(?:d|ed)? (?:it|this|that|(?:my|the|his|her) (?:sur)?name) (?:in)?to) \Z"
 )
 """Before two capitalised words that no list knows, this makes them a person."""
-_OF_PERSON_AFTER = re.compile(r" ?[(<]?[\w.+-]{2,40}@\w|,? (?:date of birth|born|dob|aged?)\b|, \d{1,5} [A-Z][a-z]")
+_OF_PERSON_AFTER = re.compile(
+    r" ?[(<]?[\w.+-]{2,40}@\w|,? (?:who|whose|whom)\b| here\b[.,!;]|"
+    r",? (?:date of birth|born|dob|aged?)\b|, \d{1,5} [A-Z][a-z]"
+)
 _PLACED = re.compile(
     r"(?i)\b(?:in|at|near|of|from|to|via|around|visit(?:ed|ing)?|across|city|town|north|south|east|west|mount|lake) \Z"
 )

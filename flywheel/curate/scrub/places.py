@@ -127,6 +127,8 @@ _ZIP = re.compile(
     r"number))*[ :=#\"*]{1,5}"
     r"([A-Z]?\d[A-Z\d][ -]?[A-Z\d]{1,5}(?:-\d{4})?)\b"
 )
+_POSTCODE = re.compile(r"(?<![\w-])(?:[A-Z]{1,2}\d[A-Z\d]? \d[ABD-HJLNP-UW-Z]{2}|[ABCEGHJ-NPRSTVXY]\d[A-Z] \d[A-Z]\d)(?![\w-])")
+"""British and Canadian postcodes as they are printed, which nothing else looks like."""
 _STATE_ZIP = re.compile(r"(?<=, )[A-Z]{2},? (\d{5}(?:-\d{4})?)\b")
 _PERSONAL = re.compile(
     r"(?i)\b(?:I|I'?m|I'?ve|my|we|our|me|us|he|she|his|her|they|who|address|lives?|living|lived|born|moved|moving|travell?ing|"
@@ -156,7 +158,8 @@ _SOMEBODY = re.compile(
     r"\b[A-Z]\w+ (?:now )?)\Z"
 )
 _COMPANY = re.compile(
-    rf"(?<!\w)(?:{CAPITALISED}|&)(?: (?:{CAPITALISED}|&)){{0,3}},? (?:Inc|LLC|Ltd|GmbH|Corp|Corporation|PLC|S\.A\.|AG|"
+    rf"(?<!\w)(?:\d{{1,4}} )?(?:{CAPITALISED}|&)(?: (?:{CAPITALISED}|&)){{0,3}},? "
+    rf"(?:Inc|LLC|Ltd|GmbH|Corp|Corporation|PLC|S\.A\.|AG|"
     rf"B\.V\.|Pty|KG|Limited|Incorporated)\b\.?"
 )
 _EMPLOYER = re.compile(
@@ -174,6 +177,7 @@ def find_places(text: str, *, everywhere: bool = False) -> list[Span]:
     spans = [Span(start, end, "STREET_ADDRESS", ADDRESS) for start, end in _addresses(text)]
     spans += [Span(*match.span(1), "ZIP_CODE", CUE) for match in _ZIP.finditer(text)]
     spans += [Span(*match.span(1), "ZIP_CODE", ADDRESS - 1) for match in _STATE_ZIP.finditer(text)]
+    spans += [Span(*match.span(), "ZIP_CODE", ADDRESS - 1) for match in _POSTCODE.finditer(text)]
     spans += [Span(start, end, "LOCATION", PLACE) for start, end in _homes(text)]
     if everywhere:
         spans += [Span(start, end, "LOCATION", PLACE) for start, end in _listed(text)]

@@ -77,3 +77,7 @@ def test_looking_for_words_before_street_patterns_loses_no_address(monkeypatch: 
 
     assert [find_places(text) for text in texts] == quick
     assert sum(map(len, quick)) > 300
+
+
+def test_british_and_canadian_postcodes_need_no_cue() -> None:
+    assert found("Parcels for SW1A 1AA and K1A 0B1, not for part A1B-2C3 or AB12.") == ["SW1A 1AA", "K1A 0B1"]
