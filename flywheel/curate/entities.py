@@ -4,7 +4,18 @@ import difflib
 from collections.abc import Iterable
 
 ENTITIES = (
-    *("PERSON", "LOCATION", "ORGANIZATION", "NRP", "STREET_ADDRESS", "ZIP_CODE", "DATE_OF_BIRTH", "AGE", "EMAIL_ADDRESS"),
+    *(
+        "PERSON",
+        "LOCATION",
+        "TITLE",
+        "ORGANIZATION",
+        "NRP",
+        "STREET_ADDRESS",
+        "ZIP_CODE",
+        "DATE_OF_BIRTH",
+        "AGE",
+        "EMAIL_ADDRESS",
+    ),
     *("PHONE_NUMBER", "USER_ID", "ACCOUNT_ID", "PAYMENT_ID", "CREDIT_CARD", "CARD_LAST4", "IBAN_CODE", "CRYPTO", "PASSPORT"),
     *("IP_ADDRESS", "MAC_ADDRESS", "URL", "SECRET", "MEDICAL_LICENSE", "US_SSN", "US_ITIN", "US_MBI", "US_DRIVER_LICENSE"),
     *("UK_NHS", "UK_NINO", "UK_DRIVING_LICENCE", "CA_SIN", "AU_TFN", "AU_MEDICARE", "IN_PAN", "IN_AADHAAR", "IN_VOTER"),

@@ -9,7 +9,7 @@ from flywheel.curate.entities import ENTITIES, check_entities
 from flywheel.curate.scrub.gates import Gated
 from flywheel.curate.scrub.gazetteer import gazetteer
 from flywheel.curate.scrub.names import find_names
-from flywheel.curate.scrub.ner import Names, choose_names
+from flywheel.curate.scrub.ner import Names, choose_names, find_titles
 from flywheel.curate.scrub.normalise import Normal, normalise
 from flywheel.curate.scrub.numbers import find_numbers
 from flywheel.curate.scrub.patterns import find_patterns
@@ -105,6 +105,7 @@ def detect(text: str, detectors: Detectors) -> list[Span]:
     found = [span for detector in detectors.run for span in detector(seen)]
     if detectors.names:
         found += detectors.names.spans(seen)
+        found += find_titles(seen, found)
     clear = [*secrets, *(s for s in found if _SHIELD not in seen[s.start : s.end])]
     kept = (s for s in clear if detectors.keeps(s.entity, normal.text[s.start : s.end]))
     spans = resolve(normal.text, kept)

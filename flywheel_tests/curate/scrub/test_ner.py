@@ -130,8 +130,8 @@ def test_on_annotated_documents_more_is_found_and_little_else_masked() -> None:
         figures[ner] = [quality(documents, found, iou) for iou in (0.9, 0.7)]
     strict, loose = figures["small"]
 
-    assert strict.f2 >= 0.74
-    assert loose.f2 >= 0.78
+    assert strict.f2 >= 0.77
+    assert loose.f2 >= 0.79
     assert strict.character_recall >= 0.85
     assert strict.over_masking <= 0.03
     assert strict.character_recall > figures["rules"][0].character_recall
@@ -146,6 +146,13 @@ def test_names_in_tweets_that_no_model_was_trained_on(file: str, least: float) -
     assert model.found / model.names >= least
     assert model.found > 1.5 * rules.found
     assert model.masked / model.words <= 0.03
+
+
+def test_a_form_of_address_goes_with_the_name_and_only_with_it() -> None:
+    assert said("Dr. Tavrish Ozelmun called.", "I see a dr on Oak Dr today.") == [
+        "<TITLE_1> <PERSON_1> called.",
+        "I see a dr on Oak Dr today.",
+    ]
 
 
 def test_programs_are_left_alone() -> None:

@@ -43,7 +43,12 @@ def test_no_sentence_of_a_test_part_or_of_the_evaluation_set_is_read(monkeypatch
     folder = shared_data("pii")
     opened: list[str] = []
     read = Path.read_text
-    monkeypatch.setattr(Path, "read_text", lambda path, *rest: opened.append(path.name) or read(path, *rest))
+
+    def note(path: Path, encoding: str) -> str:
+        opened.append(path.name)
+        return read(path, encoding)
+
+    monkeypatch.setattr(Path, "read_text", note)
 
     trained = {" ".join(word for word, _ in sentence) for sentence in corpora.annotated(folder)}
     measured = {" ".join(word for word, _ in sentence) for sentence in corpora.held_out(folder)}

@@ -105,7 +105,7 @@ def test_two_people_are_two_placeholders_and_a_shared_surname_goes_to_the_first(
         ("J'habite 12 rue de la Paix, 75002 Paris", "J'habite <STREET_ADDRESS_1>"),
         ("I live at 20 Oak St, Springfield, IL 62704", "I live at <STREET_ADDRESS_1>"),
         ("Hello, I'm Priya and it's urgent", "Hello, I'm <PERSON_1> and it's urgent"),
-        ("Ask Mr. van der Berg", "Ask Mr. <PERSON_1>"),
+        ("Ask Mr. van der Berg", "Ask <TITLE_1> <PERSON_1>"),
         ("I am 31 and tired", "I am <AGE_1> and tired"),
         ("my user id is mia_li_3668", "my user id is <USER_ID_1>"),
         ("zip code: 10001", "zip code: <ZIP_CODE_1>"),

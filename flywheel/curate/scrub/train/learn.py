@@ -28,8 +28,8 @@ class Score(NamedTuple):
 
 
 def train(sentences: Sequence[Tokens], plain: Sequence[Annotated], *, epochs: int, seed: int, turns: int = 22) -> Language:
-    """A trained pipeline. Every epoch fills each template `turns` times anew and shows each real sentence once, every third with its
-    entities swapped. The same arguments give the same model on the same machine.
+    """A trained pipeline. Every epoch fills each template `turns` times anew and shows each real sentence once, every third with
+    its entities swapped. The same arguments give the same model on the same machine.
 
     Time: see MODEL_CARD.md.
     """

@@ -234,7 +234,7 @@ class Values:
         return self._fill(self._pick(self._words["companies"])) if self.random.random() < 0.7 else str(self._fake.company())
 
     def _lower_name(self) -> str:
-        return self._pick((self.full, self.first))().lower()
+        return self._pick((self.full(), self.first())).lower()
 
     def _nrp(self) -> str:
         return self._pick(self._words["nationalities"])
