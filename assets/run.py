@@ -92,6 +92,7 @@ class _Run:
             for future in [each for each in wanted if each is not None and not DAILY.has_partition_key(each)]:
                 self.console.print(f"{future}: has log files but has not begun yet (UTC); it is left for later")
                 del wanted[future]
+            self._announce(wanted)
             self._phase(wanted)
             if phase == 0 and not self.failures and not self._plan().days:
                 urls = ", ".join(self.project.settings.logs.urls)
@@ -118,6 +119,14 @@ class _Run:
             names = ", ".join(sorted(key.to_user_string() for key in self.graph.get_all_asset_keys()))
             raise FlywheelError(f"--select {select!r} matches no node. There are {names}.")
         return [key.to_user_string() for key in keys]
+
+    def _announce(self, wanted: dict[str | None, list[str]]) -> None:
+        """Print what synthesizers are about to cost, before they start."""
+        from flywheel.steps.estimate import cost_lines
+
+        synthetic = [name.partition("/")[2] for names in wanted.values() for name in names if name.startswith("synthetic/")]
+        for line in cost_lines(self.project, synthetic) if synthetic else ():
+            self.console.print(line, soft_wrap=True, markup=False)
 
     def _phase(self, wanted: dict[str | None, list[str]]) -> None:
         task = self.bar.add_task("", total=sum(map(len, wanted.values()))) if wanted else None

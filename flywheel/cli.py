@@ -63,11 +63,12 @@ def demo(folder: Path | None) -> None:
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--demo-logs/--no-demo-logs", default=True, show_default=True, help="Include the bundled example logs.")
-def init(folder: Path, demo_logs: bool) -> None:
+@click.option("--synthesize", is_flag=True, help="Begin with three synthesizers, two of which ask a model: needs an API key.")
+def init(folder: Path, demo_logs: bool, synthesize: bool) -> None:
     """Make a project in FOLDER: its configuration, its graph and Dagster's settings."""
     if (folder / "flywheel.toml").exists():
         raise FlywheelError(f"{folder} already holds a project. `flywheel run --config {folder}/flywheel.toml` runs it.")
-    _scaffold(folder, logs=demo_logs)
+    _scaffold(folder, logs=demo_logs, configuration="synthesize.toml" if synthesize else "flywheel.toml")
     click.echo(f"Made a project in {folder}. Next: cd {folder}, then `flywheel run` and `dagster dev`.")
 
 
@@ -194,14 +195,14 @@ def _graph(root: Path) -> ModuleType:
     return importlib.import_module("assets.run")
 
 
-def _scaffold(folder: Path, *, logs: bool) -> None:
+def _scaffold(folder: Path, *, logs: bool, configuration: str = "flywheel.toml") -> None:
     template = _PACKAGE / "template"
     base = template if template.exists() else _PACKAGE.parent
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(base / "assets", folder / "assets", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("workspace.yaml", "dagster.yaml"):
         shutil.copy(base / name, folder / name)
-    shutil.copy(_PACKAGE / "demo" / "flywheel.toml", folder / "flywheel.toml")
+    shutil.copy(_PACKAGE / "demo" / configuration, folder / "flywheel.toml")
     (folder / ".gitignore").write_text(".dagster/\ndata/\nflywheel.key\n", "utf-8")
     if logs:
         shutil.copytree(_PACKAGE / "demo" / "logs", folder / "logs")
