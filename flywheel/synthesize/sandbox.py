@@ -37,8 +37,8 @@ class Ran(NamedTuple):
     """How a job ended.
 
     `status` is `ok` (exit code 0), `failed` (any other exit code), `killed` (by a signal), or the limit that ended it:
-    `cpu_time`, `wall_time`, `memory`, `output`. A program may itself notice a limit (MemoryError, "File too large") and fail. `stdout` and
-    `stderr` are cut at the limit; bytes that are no UTF-8 are replaced. `seconds` is wall time.
+    `cpu_time`, `wall_time`, `memory`, `output`. A program may itself notice a limit (MemoryError, "File too large") and fail.
+    `stdout` and `stderr` are cut at the limit; bytes that are no UTF-8 are replaced. `seconds` is wall time.
     """
 
     status: str

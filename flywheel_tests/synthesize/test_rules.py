@@ -196,7 +196,10 @@ def test_procedural_problems_are_right_and_pass_the_math_check() -> None:
 
 def test_a_geometry_problem_is_solved_from_its_text_alone() -> None:
     """The angles of an isosceles triangle with one given, computed here without the rules."""
-    for child in children(Procedural(kinds=("geometry",)), chats(200)):
+    made = children(Procedural(kinds=("geometry",)), chats(200))
+
+    assert len(made) == 200
+    for child in made:
         first = re.search(r"In triangle (\w)(\w)(\w)", child.prompt)
         given = re.search(r"The angle (\w\w\w) is (\d+) degrees", child.prompt)
         asked = re.search(r"is (?:the angle (\w\w\w)|(each))", child.prompt)
