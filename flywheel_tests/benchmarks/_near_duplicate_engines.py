@@ -14,12 +14,14 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 SIMILARITY = 0.8
 BATCH = 10_000
@@ -29,7 +31,7 @@ _Result = TypeVar("_Result")
 
 
 class Clock:
-    """CPU seconds of named steps, child processes included."""
+    """CPU seconds of named steps, summed over calls, child processes included."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -37,7 +39,7 @@ class Clock:
     def __call__(self, step: str, work: Callable[[], _Result]) -> _Result:
         start = cpu_seconds()
         result = work()
-        self.seconds[step] = cpu_seconds() - start
+        self.seconds[step] = self.seconds.get(step, 0.0) + cpu_seconds() - start
         return result
 
 
@@ -53,10 +55,14 @@ def flywheel(folder: Path, clock: Clock) -> Links:
     from flywheel.curate.dedup.signatures import sign
     from flywheel.sections import Dedup
 
-    settings, records = Dedup(similarity=SIMILARITY), pl.read_parquet(folder / "records.parquet")
-    day = pl.lit("2026-01-01").alias("day")
-    find_duplicates(sign(records.head(200), settings=settings).with_columns(day))
-    parts = clock("sign", lambda: [sign(part, settings=settings) for part in records.iter_slices(BATCH)])
+    def read() -> Iterator[pl.DataFrame]:
+        columns = ["id", "created_at", "messages", "candidates"]
+        for batch in pq.ParquetFile(folder / "records.parquet").iter_batches(BATCH, columns=columns):
+            yield pl.DataFrame(pl.from_arrow(batch))
+
+    settings, day = Dedup(similarity=SIMILARITY), pl.lit("2026-01-01").alias("day")
+    find_duplicates(sign(next(read()).head(200), settings=settings).with_columns(day))
+    parts = [clock("sign", partial(sign, batch, settings=settings)) for batch in read()]
     signatures = pl.concat(parts).with_columns(day)
     found = clock("find", lambda: find_duplicates(signatures, similarity=SIMILARITY))
     return found.select(pl.col("id").cast(pl.Int64).alias("row"), pl.col("kept").cast(pl.Int64))
@@ -161,12 +167,20 @@ def _links(rows: Any, kept: Any) -> Links:
     return pl.DataFrame({"row": rows, "kept": kept}, schema={"row": pl.Int64, "kept": pl.Int64})
 
 
+def _own_peak() -> int:
+    """Bytes; what the kernel reports of the process by `getrusage` begins with the memory of the one that started it."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+
+
 def main(name: str, folder: Path) -> None:
     """Run one engine and write what it found and what it cost."""
     clock = Clock()
     links = ENGINES[name](folder, clock)
     whole = cpu_seconds()
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024
+    peak = max(_own_peak(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
     links.write_parquet(folder / f"{name}.parquet")
     (folder / f"{name}.json").write_text(json.dumps({"steps": clock.seconds, "whole": whole, "peak": peak}))
 
