@@ -71,6 +71,7 @@ def test_the_spool_gives_back_sets_in_the_order_of_rows_whatever_order_they_came
         spans = kept.load(group)
         got = [spans.values[a:b].tolist() for a, b in zip(spans.starts, spans.stops, strict=True)]
         assert got == [sorted({7, row, 3}) for row in rows]
+        assert len(spans.values) == 4 * len(rows), "a set that comes twice is kept once"
 
 
 def test_small_groups_find_what_one_large_group_finds(monkeypatch: pytest.MonkeyPatch) -> None:
