@@ -103,8 +103,9 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
 
 @pytest.mark.parametrize("kind", ["gliner", "transformers"])
 def test_labels_of_other_schemes_become_ours_and_unknown_ones_are_left(kind: str, stub: Stub) -> None:
-    text = f"I met {NAME} in Ombrelle and played Sonatina."
+    text = f"Yesterday {NAME} came to Ombrelle and he played Sonatina."
 
+    assert found(text, "rules") == []
     assert found(text, f"{kind}:m") == [(NAME, "PERSON"), ("Ombrelle", "LOCATION")]
 
 

@@ -105,7 +105,9 @@ class Values:
 
         self.random = random.Random(seed)
         text = (files("flywheel.curate.scrub.train") / "words.toml").read_text("utf-8")
-        self._words = {k: v.splitlines() if k in _LINES else v.split() for k, v in tomllib.loads(text).items()}
+        self._words: dict[str, list[str]] = {
+            k: v.splitlines() if k in _LINES else v.split() for k, v in tomllib.loads(text).items()
+        }
         self._names: list[tuple[str, str]] = []
         self._cities: list[str] = []
         self._countries: list[str] = []
