@@ -84,7 +84,7 @@ def test_the_configuration_for_a_user_with_only_a_key_tells_its_cost_and_makes_a
     config = project / "flywheel.toml"
     said = config.read_text("utf-8")
     local = said.replace("https://api.openai.com/v1", server.url).replace('"OPENAI_API_KEY"', '""')
-    config.write_text(local.replace("limit = 100", "limit = 12"), "utf-8")
+    config.write_text(local.replace("limit = 100", "limit = 6"), "utf-8")
 
     ended = flywheel(project, "run")
 
@@ -92,10 +92,10 @@ def test_the_configuration_for_a_user_with_only_a_key_tells_its_cost_and_makes_a
     told = ended.stdout.index("About to ask models")
     assert told < ended.stdout.index("made splits")
     lines = ended.stdout[told:].splitlines()
-    assert re.match(r"  paraphrase: 12 seeds x 2 questions = 24 requests to gpt-4o-mini \(generator\), about ", lines[1])
-    assert re.match(r"  newcomers: 12 seeds x 1 questions = 12 requests to gpt-4o-mini \(generator\), about ", lines[2])
+    assert re.match(r"  paraphrase: 6 seeds x 2 questions = 12 requests to gpt-4o-mini \(generator\), about ", lines[1])
+    assert re.match(r"  newcomers: 6 seeds x 1 questions = 6 requests to gpt-4o-mini \(generator\), about ", lines[2])
     assert re.match(r"  together \$0\.0\d, at most \$0\.0\d; spending stops at the budget of \$1\.00", lines[3])
-    assert len(server.requests) == 36
+    assert len(server.requests) == 18
     opened = Project.open(config)
     origins = dict(opened.tables.scan("mixture/chat").group_by("origin").len().collect().iter_rows())
     assert {"synthetic:paraphrase", "synthetic:newcomers", "synthetic:typos"} < origins.keys()
@@ -106,4 +106,4 @@ def test_the_configuration_for_a_user_with_only_a_key_tells_its_cost_and_makes_a
     again = flywheel(project, "run")
 
     assert "About to ask" not in again.stdout
-    assert len(server.requests) == 36
+    assert len(server.requests) == 18
