@@ -1,12 +1,16 @@
 """What was asked on behalf of one seed, whichever models of the project answered."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from flywheel.synthesize.cost import Cost
+from flywheel.synthesize.faults import ModelFailed
 from flywheel.synthesize.model_settings import Terms
+
+T = TypeVar("T")
 
 _WRITES_NOTHING = ("judge", "embedder")
 
@@ -29,12 +33,16 @@ class Asked:
 
 @dataclass
 class Questions:
-    """The questions of one seed: keys of the requests in order, the models that were asked, and the cost of it all."""
+    """The questions of one seed: keys of the requests in order, the models that were asked, and the cost of it all.
+
+    `refused`: why answers became no child, a slug each.
+    """
 
     seed: str
     keys: list[str] = field(default_factory=list)
     asked: dict[Asked, None] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
+    refused: list[str] = field(default_factory=list)
 
     def add(self, asked: Asked, *keys: str) -> None:
         self.keys += keys
@@ -63,3 +71,22 @@ def on_behalf_of(seed: str) -> Iterator[Questions]:
         yield asked
     finally:
         _questions.reset(token)
+
+
+def refuse(reason: str) -> None:
+    """Count, for the seed at work, an answer that its synthesizer makes no child of.
+
+    Args:
+        reason: a slug (`wrong_answer`); it stands among the reasons of the node's rejected children.
+    """
+    if (asked := questions()) is not None:
+        asked.refused.append(reason)
+
+
+async def unless_failed(answer: Awaitable[T]) -> T | None:
+    """What a model answers; None, counted as refused, where this one question got no usable answer."""
+    try:
+        return await answer
+    except ModelFailed as failed:
+        refuse(f"model_failed:{failed.reason}")
+        return None

@@ -21,7 +21,7 @@ from flywheel.errors import ConfigError, FlywheelError, PluginError
 from flywheel.ledger import exits, no_exits
 from flywheel.plugins import Model, Synthesizer
 from flywheel.progress import advance
-from flywheel.records import Message, Record, from_batch, to_batch
+from flywheel.records import Message, Record, digest, from_batch, to_batch
 from flywheel.synthesize.asked import Questions, on_behalf_of
 from flywheel.synthesize.asking import Asking
 from flywheel.synthesize.cost import Cost
@@ -42,9 +42,10 @@ R = TypeVar("R")
 class Synthesized:
     """The children of a run, batch by batch, and what became of every seed. Iterate once; the counts grow meanwhile.
 
-    Each seed that was read ends in one place: `made` (it has children) or `seed_exits`. Each child that was yielded ends in a
-    batch or in `child_exits`: `children = rows of all batches + child_exits`. `where` says, for each type of exception, at
-    which seed and line of code it happened first. Both exits have the columns of `flywheel.ledger.EXITS`.
+    Each seed that was read ends in one place: `made` (it has children) or `seed_exits`. Each child that was yielded, and each
+    answer that its synthesizer refused, ends in a batch or in `child_exits`: `children = rows of all batches + child_exits`.
+    `where` says, for each type of exception, at which seed and line of code it happened first. Both exits have the columns of
+    `flywheel.ledger.EXITS`.
     """
 
     def __init__(self) -> None:
@@ -65,7 +66,7 @@ class Synthesized:
 
     @property
     def child_exits(self) -> pl.DataFrame:
-        """Children refused for what the plugin did to them; `into` is their seed."""
+        """Children refused for what the plugin did to them, and answers that it refused itself; `into` is their seed."""
         return pl.concat(self._child_exits)
 
     @property
@@ -213,6 +214,8 @@ class _Run:
                 else:
                     seen.add(child.id)
                     ended.children.append(self._with_provenance(child, seed, asked, requests))
+        for number, reason in enumerate(sorted(asked.refused)):
+            ended.refused.append((digest(b"refused", seed.id.encode(), str(number).encode()), reason))
 
     def _with_provenance(self, child: Record, seed: Record, asked: Questions, requests: Sequence[str]) -> Record:
         inherited = [tag for tag in child.tags if not tag.startswith(_PROVENANCE)]

@@ -13,6 +13,7 @@ import pytest
 from flywheel.errors import ConfigError, PluginError
 from flywheel.plugins import Model, Synthesizer
 from flywheel.records import Record, from_batch, to_batch
+from flywheel.synthesize.asked import refuse
 from flywheel.synthesize.cache import Answers
 from flywheel.synthesize.driver import Synthesized, synthesize
 from flywheel.synthesize.faults import ModelUnusable
@@ -87,6 +88,29 @@ class Endless:
         while seed.id == "s00000" or number < 1:
             number += 1
             yield seed.child(reply=str(number))
+
+
+@dataclass(frozen=True)
+class Choosy:
+    """Takes one of three answers; of the last seed none."""
+
+    async def synthesize(self, seed: Record, model: Model) -> AsyncIterator[Record]:  # noqa: ARG002
+        refuse("wrong_answer")
+        refuse("copied_question")
+        if seed.id == "s00002":
+            refuse("wrong_answer")
+        else:
+            yield seed.child(reply="right")
+
+
+def test_answers_that_a_synthesizer_refuses_are_counted_by_reason_and_by_seed() -> None:
+    children, made = run(chats(3), Choosy())
+
+    assert len(children) == 2
+    assert made.children == 9
+    assert made.reasons == {"copied_question": 3, "wrong_answer": 4, "no_children": 1}
+    assert made.child_exits["id"].n_unique() == 7
+    assert made.child_exits["into"].to_list() == ["s00000"] * 2 + ["s00001"] * 2 + ["s00002"] * 3
 
 
 def test_children_come_in_the_order_of_their_seeds_however_work_ends() -> None:
