@@ -134,7 +134,8 @@ def _benchmark_version(benchmark: Benchmark, settings: Settings) -> tuple[object
     from flywheel.curate.benchmarks import digest_of
 
     kept = msgspec.structs.replace(benchmark, license=None, overlap=0.0, semantic=1.0 if benchmark.semantic else None)
-    return kept, digest_of(benchmark, settings.root)
+    method = Plugged(use=benchmark.method, name=benchmark.name, settings=benchmark.settings)
+    return kept, digest_of(benchmark, settings.root), _plugin_version("similarity", method) if benchmark.semantic else None
 
 
 def _rule_version(rule: DuplicateRule) -> tuple[object, ...]:

@@ -204,6 +204,18 @@ class Similarity(Protocol):
 
 
 @runtime_checkable
+class Embeds(Protocol):
+    """A similarity that compares vectors, and can therefore look for one set of texts in another."""
+
+    def vectors(self, texts: "pl.Series", *, like: "pl.Series") -> Any:
+        """Rows of length 1, or 0 for a text like no other: a numpy array or a sparse matrix, a row a text.
+
+        A row follows from its text and from `like` alone, the texts that are looked for: where a batch ends does not matter.
+        """
+        ...
+
+
+@runtime_checkable
 class AsksModel(Protocol):
     """A similarity that needs the configured model."""
 

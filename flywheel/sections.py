@@ -315,8 +315,9 @@ class Benchmark(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     for (`question`, `doc.query`); without it, the first of the usual names that a row has. A text is looked for by the
     greatest of `ngrams` (in words) that it is long enough for, and by equality with a whole message or line when it is too
     short for any. `overlap` is the least share of a text's n-grams that a record must hold to go; 0 for a single one.
-    N-grams that more than `template` of the set's texts share prove nothing. `semantic` also finds texts by the cosine of
-    their embeddings, from that similarity on. `license` is for your own record.
+    N-grams that more than `template` of the set's texts share prove nothing. With `semantic`, messages also go whose cosine to
+    a text is at least that, by the similarity `method` (`tf_idf`: the same words in another order; `embeddings` or a plugin's:
+    the same meaning) with its own `settings`; from 0.5 on they are kept as evidence. `license` is for your own record.
     """
 
     name: Name
@@ -326,7 +327,9 @@ class Benchmark(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ngrams: tuple[Annotated[int, Meta(ge=1, le=13)], ...] = (13, 8)
     overlap: Share = 0.0
     template: Annotated[int, Meta(ge=1)] = 10
-    semantic: Annotated[float, Meta(gt=0, le=1)] | None = None
+    semantic: Annotated[float, Meta(ge=0.5, le=1)] | None = None
+    method: str = "tf_idf"
+    settings: dict[str, Any] = {}
 
 
 class Plugged(msgspec.Struct, frozen=True, kw_only=True):

@@ -124,6 +124,24 @@ def test_a_threshold_moves_without_looking_again(project: Project) -> None:
     assert call_id(102) in mixed(project)
 
 
+def test_a_question_in_other_order_leaves_by_its_meaning_and_its_threshold_moves_too(project: Project) -> None:
+    turned = ", ".join(reversed(RIDDLE.split()))
+    write_log(project.settings.root, "2026-03-04", "app.jsonl", [call(104, prompt=turned)])
+    make_all(Project(project.settings))
+    assert call_id(104) in mixed(project)
+    near = 'url = "exam.jsonl"\nsemantic = '
+
+    make_all(write_project(project.settings.root, toml=TOML.replace('url = "exam.jsonl"', near + "0.9")))
+    assert call_id(104) not in mixed(project)
+    made = make_all(write_project(project.settings.root, toml=TOML.replace('url = "exam.jsonl"', near + "0.8")))
+
+    assert made
+    assert "contamination" not in {name for name, _ in made}
+    evidence = project.tables.read("contamination", day="2026-03-04")
+    assert evidence.select("id", "row", "method").rows() == [(call_id(104), 1, "semantic")]
+    assert evidence["similarity"].item() > 0.99
+
+
 def test_a_new_day_is_searched_alone(project: Project) -> None:
     write_log(project.settings.root, "2026-03-04", "app.jsonl", [call(103, prompt=f"{RIDDLE}?")])
 

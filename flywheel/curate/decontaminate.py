@@ -18,6 +18,7 @@ from flywheel.curate.benchmarks import BenchmarkText, as_series
 from flywheel.curate.dedup.shingles import shingle
 from flywheel.curate.dedup.words import Bools, UInt32s
 from flywheel.curate.words import Word, plain, spaced, words
+from flywheel.plugins import Embeds
 from flywheel.schema import column
 from flywheel.sections import Benchmark
 
@@ -34,7 +35,9 @@ CONTAMINATION = pa.schema(
         column("stop", pa.int64(), "and the one behind its last"),
     ]
 )
+EVIDENCE = 0.5
 _TABLE_BITS = 22
+_BLOCK = 512
 
 
 class Run(NamedTuple):
@@ -52,6 +55,7 @@ class Index:
     def __init__(self, texts: Sequence[BenchmarkText], *, ngrams: Sequence[int] = (13, 8), template: int = 10) -> None:
         split = [(text, [word.word for word in words(text.text)]) for text in texts]
         sizes = [next((n for n in sorted(ngrams, reverse=True) if len(found) >= n), 0) for _, found in split]
+        self.near: _Near | None = None
         self.grams: dict[int, dict[int, list[int]]] = {}
         self.row_grams: dict[int, int] = defaultdict(int)
         common = _template_grams(split, sizes, template)
@@ -71,6 +75,11 @@ class Index:
         self.tables = {
             n: _Table([text for text, size in zip(texts, sizes, strict=True) if size == n], n) for n in sorted(self.grams)
         }
+
+    def meaning(self, texts: Sequence[BenchmarkText], method: Embeds) -> "Index":
+        """The same index, which also finds texts by their vectors."""
+        self.near = _Near(texts, method)
+        return self
 
     def runs(self, text: str) -> list[Run]:
         """Every n-gram of the text that the set has, joined where they overlap, by place."""
@@ -95,6 +104,30 @@ class _Table:
         hit = np.zeros(len(texts), bool)
         hit[np.searchsorted(sets.offsets, maybe, side="right") - 1] = True
         return hit
+
+
+class _Near:
+    """The texts' vectors, and how the vectors of others are made."""
+
+    def __init__(self, texts: Sequence[BenchmarkText], method: Embeds) -> None:
+        self.texts = pl.Series([text.text for text in texts], dtype=pl.String)
+        self.rows = np.array([text.row for text in texts], np.int64)
+        self.method = method
+        self.vectors = method.vectors(self.texts, like=self.texts)
+
+    def pairs(self, texts: pl.DataFrame) -> pl.DataFrame:
+        """Which texts are at least `EVIDENCE` near which rows."""
+        found = [_frame([])]
+        vectors = self.method.vectors(texts["text"], like=self.texts)
+        for start in range(0, texts.height, _BLOCK):
+            cosine = vectors[start : start + _BLOCK] @ self.vectors.T
+            dense = cosine if isinstance(cosine, np.ndarray) else cosine.toarray()
+            at, column = np.nonzero(dense >= EVIDENCE)
+            own = texts[at + start].select("id", "message")
+            cosines = np.minimum(dense[at, column].astype(np.float64), 1.0)
+            told = own.with_columns(row=pl.Series(self.rows[column]), similarity=pl.Series(cosines), method=pl.lit("semantic"))
+            found.append(told.cast({"message": pl.Int64}))
+        return pl.concat(found, how="diagonal")
 
 
 def _low(values: UInt32s) -> UInt32s:
@@ -130,21 +163,27 @@ def _runs(found: Sequence[Word], n: int, grams: Mapping[int, list[int]]) -> list
 
 
 def find_contamination(records: pl.DataFrame, indexes: Mapping[str, Index]) -> pl.DataFrame:
-    """The rows of evaluation sets that each record holds, by n-grams and whole texts.
+    """The rows of evaluation sets that each record holds, by n-grams and whole texts, and by meaning where an index has it.
 
     Every message counts whatever its role, its reasoning, the arguments of its tool calls, and the answers that were not
     taken. An n-gram does not run from one message into the next. Memory: about three times the batch's text.
 
     Returns:
-        Columns of `CONTAMINATION`, one row a record and benchmark row, ordered by id, benchmark, row.
+        Columns of `CONTAMINATION`, ordered by id, benchmark, row: one row a record and benchmark row, and another one for
+        its meaning.
     """
     texts = message_texts(records)
     made = [pl.DataFrame(schema=pl.Schema(CONTAMINATION))]
     for name, index in indexes.items():
-        found = pl.concat([_by_ngrams(texts, index), _by_whole(texts, index)])
+        found = pl.concat([_by_ngrams(texts, index), _by_whole(texts, index), *([index.near.pairs(texts)] if index.near else [])])
         made.append(found.with_columns(benchmark=pl.lit(name)).select(CONTAMINATION.names))
-    best = pl.concat(made).sort("id", "benchmark", "row", "similarity", "words", descending=[False, False, False, True, True])
-    return best.unique(["id", "benchmark", "row"], keep="first", maintain_order=True)
+    kind = (pl.col("method") == "semantic").alias("by_meaning")
+    best = (
+        pl.concat(made)
+        .with_columns(kind)
+        .sort("id", "benchmark", "row", "by_meaning", "similarity", "words", descending=[False, False, False, False, True, True])
+    )
+    return best.unique(["id", "benchmark", "row", "by_meaning"], keep="first", maintain_order=True).drop("by_meaning")
 
 
 def message_texts(records: pl.DataFrame) -> pl.DataFrame:

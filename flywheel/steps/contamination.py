@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import polars as pl
 
+from flywheel import plugins
 from flywheel.engine import Made
+from flywheel.errors import ConfigError
 from flywheel.ledger import Outcome, exits
+from flywheel.plugins import AsksModel, Embeds
 from flywheel.progress import advance
 from flywheel.project import Project
 from flywheel.sections import Benchmark
@@ -45,15 +49,28 @@ def indexes(project: Project) -> "Mapping[str, Index]":
     from flywheel.curate.benchmarks import digest_of
 
     root = project.settings.root
-    return {each.name: _index(each, root, digest_of(each, root)) for each in project.settings.benchmarks}
+    return {
+        each.name: _index(msgspec.json.encode(each), root, digest_of(each, root), project.model if each.semantic else None)
+        for each in project.settings.benchmarks
+    }
 
 
 @functools.lru_cache(maxsize=32)
-def _index(benchmark: Benchmark, root: Path, _digest: str) -> "Index":
+def _index(encoded: bytes, root: Path, _digest: str, model: object) -> "Index":
     from flywheel.curate.benchmarks import read_benchmark
     from flywheel.curate.decontaminate import Index
 
-    return Index(read_benchmark(benchmark, root), ngrams=benchmark.ngrams, template=benchmark.template)
+    benchmark = msgspec.json.decode(encoded, type=Benchmark)
+    texts = read_benchmark(benchmark, root)
+    index = Index(texts, ngrams=benchmark.ngrams, template=benchmark.template)
+    if benchmark.semantic is None:
+        return index
+    method = plugins.build("similarity", benchmark.method, benchmark.settings)
+    if isinstance(method, AsksModel) and model is not None:
+        method = method.asking(model)
+    if not isinstance(method, Embeds):
+        raise ConfigError(f"[[benchmarks]] {benchmark.name}: the similarity {benchmark.method!r} has no vectors; tf_idf has.")
+    return index.meaning(texts, method)
 
 
 def contaminated(project: Project) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import pytest
 
 from flywheel.curate.benchmarks import BenchmarkText, digest_of, read_benchmark
 from flywheel.curate.decontaminate import Index, find_contamination, select_contaminated
+from flywheel.curate.dedup.methods.tf_idf import TfIdf
 from flywheel.errors import ConfigError
 from flywheel.records import Candidate, Message, Record, ToolCall, text_message, to_batch
 from flywheel.sections import Benchmark
@@ -195,3 +196,39 @@ def test_a_row_without_text_or_a_missing_file_says_which_key_to_mend(tmp_path: P
     with pytest.raises(ConfigError, match=r"\[\[benchmarks\]\] exam: no file matches 'b\.jsonl'"):
         read_benchmark(Benchmark(name="exam", url="b.jsonl"), tmp_path)
     assert digest_of(Benchmark(name="exam", url="b.jsonl"), tmp_path) == "missing"
+
+
+def test_the_same_words_in_another_order_are_near_and_other_words_are_not() -> None:
+    texts = [BenchmarkText(1, LONG), *(BenchmarkText(n, " ".join(words(20, seed=n))) for n in range(2, 12))]
+    shuffled = " ".join(sorted(LONG.split(), key=lambda word: word[::-1]))
+    records = to_batch([chat("shuffled", shuffled, "ok"), chat("other", "My router stopped after the update on Tuesday", "ok")])
+    known = {"exam": Index(texts).meaning(texts, TfIdf())}
+
+    table = find_contamination(records, known)
+
+    assert table.select("id", "row", "method").rows() == [("shuffled", 1, "semantic")]
+    assert table["similarity"].item() == pytest.approx(1.0)
+    near = Benchmark(name="exam", url="x", semantic=0.9)
+    assert select_contaminated(table, [near])["id"].to_list() == ["shuffled"]
+    assert select_contaminated(table, [Benchmark(name="exam", url="x")]).is_empty()
+
+
+def test_evidence_of_meaning_hides_no_n_gram() -> None:
+    texts = [BenchmarkText(1, LONG)]
+    part = " ".join(LONG.split()[:15])
+    table = find_contamination(to_batch([chat("a", part, "ok")]), {"exam": Index(texts).meaning(texts, TfIdf())})
+
+    assert table["method"].to_list() == ["ngram", "semantic"]
+    strict = Benchmark(name="exam", url="x", semantic=1.0)
+    assert select_contaminated(table, [strict])["reason"].to_list() == ["benchmark:exam"]
+
+
+def test_where_a_batch_ends_changes_no_vector() -> None:
+    texts = [BenchmarkText(n, " ".join(words(12, seed=n))) for n in range(5)]
+    known = {"exam": Index(texts).meaning(texts, TfIdf())}
+    records = [chat(f"{n}", " ".join([*words(12, seed=n)[:9], *words(4, seed=70 + n)]), "ok") for n in range(5)]
+
+    whole = find_contamination(to_batch(records), known)
+
+    assert whole.height >= 5
+    assert pl.concat([find_contamination(to_batch([record]), known) for record in records]).equals(whole)

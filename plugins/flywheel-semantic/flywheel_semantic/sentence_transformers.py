@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from flywheel.curate.dedup.methods.contract import among_distinct
 from flywheel.curate.dedup.methods.nearest import nearest_pairs, unit
@@ -31,6 +33,11 @@ class SentenceTransformers:
         return among_distinct(texts, lambda different: self._pairs(different, floor))
 
     def _pairs(self, texts: pl.Series, floor: float) -> pl.DataFrame:
+        return nearest_pairs(self.vectors(texts, like=texts), floor=floor, neighbours=self.neighbours)
+
+    def vectors(self, texts: pl.Series, *, like: pl.Series) -> NDArray[np.float32]:
+        """As `flywheel.plugins.Embeds.vectors`."""
+        del like  # a text's vector is its own
         folder = model_folder(self.model, similarity="sentence_transformers")
         try:
             from sentence_transformers import SentenceTransformer
@@ -39,4 +46,4 @@ class SentenceTransformers:
             raise missing from None
         model = SentenceTransformer(folder, local_files_only=True, trust_remote_code=False)
         vectors = model.encode(texts.to_list(), batch_size=self.batch, convert_to_numpy=True, show_progress_bar=False)
-        return nearest_pairs(unit(vectors.reshape(len(texts), -1)), floor=floor, neighbours=self.neighbours)
+        return unit(vectors.reshape(len(texts), -1))

@@ -54,8 +54,13 @@ class Asked:
     def pairs(self, texts: pl.Series, *, floor: float) -> pl.DataFrame:
         return among_distinct(texts, lambda different: self._pairs(different, floor))
 
+    def vectors(self, texts: pl.Series, *, like: pl.Series) -> NDArray[np.float32]:
+        """As `flywheel.plugins.Embeds.vectors`."""
+        del like  # a text's vector is its own
+        return unit(asyncio.run(self._embed(texts.to_list())))
+
     def _pairs(self, texts: pl.Series, floor: float) -> pl.DataFrame:
-        return nearest_pairs(unit(asyncio.run(self._embed(texts.to_list()))), floor=floor, neighbours=self.neighbours)
+        return nearest_pairs(self.vectors(texts, like=texts), floor=floor, neighbours=self.neighbours)
 
     async def _embed(self, texts: list[str]) -> NDArray[Any]:
         try:

@@ -29,8 +29,14 @@ class TfIdf:
     def pairs(self, texts: pl.Series, *, floor: float) -> pl.DataFrame:
         return among_distinct(texts, lambda different: self._pairs(different, floor))
 
+    def vectors(self, texts: pl.Series, *, like: pl.Series) -> Any:
+        """Sparse TF-IDF vectors with the rarities of `like`, not reduced; a word that `like` does not have only lengthens one."""
+        known = _counts(like)
+        return _weights(_counts(texts), _rarity(known))
+
     def _pairs(self, texts: pl.Series, floor: float) -> pl.DataFrame:
-        weights = _weights(texts)
+        counts = _counts(texts)
+        weights = _weights(counts, _rarity(counts))
         if not weights.nnz:
             return pairs_frame([], [], 1.0)
         return nearest_pairs(self._reduced(weights), floor=floor, neighbours=self.neighbours)
@@ -46,17 +52,27 @@ class TfIdf:
         return unit(left * values)
 
 
-def _weights(texts: pl.Series) -> Any:
-    """A sparse matrix, a row a text and a column a word: (1 + log of its count) times its rarity, rows of length 1."""
+def _counts(texts: pl.Series) -> list[Counter[str]]:
+    return [Counter(word.word for word in words(text or "")) for text in texts]
+
+
+def _rarity(counts: list[Counter[str]]) -> dict[str, float]:
+    """The smoothed inverse document frequency of each word, in alphabetic order; under "" that of a word that none has."""
+    documents = Counter(word for each in counts for word in each)
+    rarity = {word: float(np.log((1 + len(counts)) / (1 + documents[word])) + 1) for word in sorted(documents)}
+    return {"": float(np.log(1 + len(counts)) + 1), **rarity}
+
+
+def _weights(counts: list[Counter[str]], rarity: dict[str, float]) -> Any:
+    """A sparse matrix, a row a text and a column a known word: (1 + log of its count) times its rarity, rows of length 1."""
     from scipy.sparse import csr_matrix, diags
 
-    counts = [Counter(word.word for word in words(text or "")) for text in texts]
-    documents = Counter(word for each in counts for word in each)
-    column = {word: at for at, word in enumerate(sorted(documents))}
-    rarity = np.array([np.log((1 + len(counts)) / (1 + documents[word])) + 1 for word in column])
+    column = {word: at for at, word in enumerate(rarity)}
     row = np.repeat(np.arange(len(counts)), [len(each) for each in counts])
-    columns = np.array([column[word] for each in counts for word in each], np.int64)
-    values = np.array([1 + np.log(count) for each in counts for count in each.values()], np.float64)
-    made = csr_matrix((values * rarity[columns], (row, columns)), shape=(len(counts), len(column)))
-    length = np.sqrt(np.asarray(made.multiply(made).sum(axis=1)).ravel())
-    return diags(1 / np.where(length > 0, length, 1)) @ made
+    columns = np.array([column.get(word, 0) for each in counts for word in each], np.int64)
+    rarities = np.array(list(rarity.values()))[columns]
+    values = rarities * np.array([1 + np.log(count) for each in counts for count in each.values()], np.float64)
+    squares = np.bincount(row, weights=values**2, minlength=len(counts))
+    known = columns > 0
+    made = csr_matrix((values[known], (row[known], columns[known])), shape=(len(counts), len(rarity)))
+    return diags(1 / np.sqrt(np.where(squares > 0, squares, 1))) @ made
