@@ -51,6 +51,9 @@ use = "typos"
 use = "paraphrase"
 limit = 3
 
+[policy]
+model_terms = ["unstated"]
+
 [[mix]]
 name = "chat"
 take = {{ curated = 1.0, "synthetic/typos" = 1.0, "synthetic/paraphrase" = 1.0 }}
@@ -229,8 +232,10 @@ armed -= never
 
 console = Console(highlight=False, width=200)
 codes = []
-while not codes or codes[-1]:
+for _ in range(40):
     codes.append(run(config, console=console, examples=3))
+    if codes[-1] == 0:
+        break
 for day in ("2026-03-02", "2026-03-03"):  # another version of a table whose first one stays on disk
     steps.make(PROJECT, "scrubbed", day)
 print(json.dumps({"armed": sorted(armed), "crashed": crashed, "codes": codes}))
