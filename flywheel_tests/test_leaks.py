@@ -330,7 +330,7 @@ def by_design(ran: Ran) -> tuple[Path, ...]:
 def test_every_stage_crashed_once_with_record_text_in_its_message_and_was_finished_by_a_later_run(ran: Ran) -> None:
     kinds = {name.partition("/")[0] for name in nodes(ran.project.settings)} - {"rejected"}
 
-    assert ran.told["armed"] == []
+    assert set(ran.told["armed"]) <= {"assets.mix.contamination_facts"}, "asked only where there are [[benchmarks]]"
     assert kinds <= set(ran.told["crashed"])
     assert {"OpenAIChat.parse", "Length.score", "Typos.synthesize", "OpenaiChat.render"} <= set(ran.told["crashed"])
     assert ran.told["codes"][-1] == 0
