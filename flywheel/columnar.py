@@ -30,7 +30,7 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> "pa.Array[Any]":
         if str in set(map(type, values)):
             raise TypeError("a text stands where a sequence belongs")
         ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
-        offsets = pa.array(np.append(0, ends), pa.int64()).cast(pa.int32())
+        offsets: Any = pa.array(np.append(0, ends)).cast(pa.int32())
         return pa.ListArray.from_arrays(offsets, _array(list(chain.from_iterable(values)), kind.value_type))
     if not isinstance(kind, pa.StructType):
         return pa.array(values, kind)

@@ -184,6 +184,7 @@ class Tables:
         deltalake's own writer is not used because it writes batches in parallel and loses their order.
         """
         import pyarrow.parquet as pq
+
         folder = "".join(f"{column}={quote(value, safe='')}/" for column, value in where.items())
         path = f"{folder}{uuid.uuid4().hex}.parquet"
         if "://" not in self.root:
