@@ -139,7 +139,8 @@ def check_plugins(settings: Settings) -> None:
     named = [("filter", each.use, each.settings) for each in settings.filters]
     named += [("synthesizer", each.use, each.settings) for each in settings.synthesize]
     named += [("format", each.format, each.settings) for each in settings.sets]
-    named += [("similarity", each.method, each.settings) for each in (*settings.duplicates, *settings.benchmarks)]
+    named += [("similarity", each.method, each.settings) for each in settings.duplicates]
+    named += [("similarity", each.method, each.settings) for each in settings.benchmarks]
     named += [("source", settings.logs.dialect, {})] if settings.logs.dialect != "auto" else []
     for kind, name, chosen in named:
         plugin = plugins.find(kind, name)
