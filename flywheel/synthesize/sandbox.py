@@ -77,6 +77,10 @@ class Sandbox:
             contained = await asyncio.to_thread(walls)
             return await _run(contained, {**job.files, language.file: job.code}, language, job.stdin, self.limits)
 
+    async def ready(self) -> None:
+        """Raise SandboxUnavailable where nothing contains a program here, before anything is paid for."""
+        await asyncio.to_thread(walls)
+
     def run_all(self, jobs: Iterable[Job]) -> list[Ran]:
         """Run jobs and give their results in the same order. For callers outside an event loop."""
 
