@@ -99,7 +99,7 @@ class CodePipeline:
         if not self.languages or len(set(self.languages)) < len(self.languages):
             raise ValueError("`languages` names each language once, and one at least")
         if self.rounds < 0 or self.tests < _FEWEST_TESTS or min(self.cpu_seconds, self.wall_seconds) <= 0:
-            raise ValueError(f"`rounds` is at least 0, `tests` {_FEWEST_TESTS}, `cpu_seconds` and `wall_seconds` above 0")
+            raise ValueError(
                 f"`rounds` is at least 0, `tests` at least {_FEWEST_TESTS}, `cpu_seconds` and `wall_seconds` above 0"
             )
 
