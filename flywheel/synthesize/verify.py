@@ -112,10 +112,11 @@ def _declared(tools: Iterable[str]) -> set[str]:
 
 
 def _conversation(messages: Iterable[Message]) -> str:
-    """A digest of what is said and called, white space and Unicode forms aside."""
+    """A digest of what is thought, said and called, white space and Unicode forms of what is said aside."""
     parts: list[str] = []
     for message in messages:
         said = [" ".join(unicodedata.normalize("NFKC", part.text or part.url or "").split()) for part in message.content]
         called = [f"{call.name}({call.arguments})" for call in message.tool_calls]
-        parts += [message.role, *filter(None, said), *called, ""]
+        thought = f"thought {message.reasoning}" if message.reasoning else ""
+        parts += [message.role, *filter(None, (*said, thought)), *called, ""]
     return digest(*(part.encode("utf-8", "surrogatepass") for part in parts))

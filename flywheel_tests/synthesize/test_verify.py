@@ -54,6 +54,15 @@ def test_a_child_that_repeats_its_seed_is_stopped() -> None:
     assert reasons(SEED.child(), SEED.child(prompt="  How do I\nreset my password?")) == [("same_as_seed", "s1")] * 2
 
 
+def test_reasoning_before_the_same_reply_makes_a_difference() -> None:
+    prompt, reply = SEED.messages
+    thoughtful = (
+        SEED.child(messages=[prompt, msgspec.structs.replace(reply, reasoning=text)]) for text in ("So.", "Or so.", "So.")
+    )
+
+    assert [reason for reason, _ in reasons(*thoughtful)] == ["duplicate"]
+
+
 def test_a_child_that_repeats_an_earlier_one_is_stopped_and_names_it() -> None:
     first, again = SEED.child(prompt="Reset how?"), SEED.child(prompt="Reset   how? ")
 
