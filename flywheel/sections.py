@@ -185,9 +185,10 @@ class Scrub(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     There is no default that finds nothing, and a model that is missing is an error. `entities` limits what is replaced (all
     when empty), `keep` leaves some of them in, `regions` are the phone regions. `allow` are values that are never personal,
-    whatever their case, `allow_patterns` regular expressions that such a value matches as a whole. `places` are replaced when
-    they are bound to somebody (`I live in Lyon`), `all` where somebody is near (`my flight to Lyon`), or `none`; addresses are
-    in any case.
+    whatever their case, `allow_patterns` regular expressions that such a value matches as a whole. `places` and nationalities
+    are replaced when they are bound to somebody (`I live in Lyon`), `all` where they stand beside somebody (`my flight to Lyon`)
+    or the model finds them, or no places (`none`); addresses are in any case. `dates = "all"` replaces every date, time and
+    year that is written as one, not dates of birth alone.
 
     `registry` is a file of your own recognizers, as Presidio's recognizer registry takes it (YAML), relative to flywheel.toml.
 
@@ -205,6 +206,7 @@ class Scrub(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allow: tuple[str, ...] = ()
     allow_patterns: tuple[str, ...] = ()
     places: Literal["bound", "all", "none"] = "bound"
+    dates: Literal["birth", "all"] = "birth"
     registry: str | None = None
     replace: Literal["placeholder", "surrogate"] = "placeholder"
     languages: tuple[str, ...] = ("en",)

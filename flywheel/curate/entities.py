@@ -13,6 +13,7 @@ ENTITIES = (
         "STREET_ADDRESS",
         "ZIP_CODE",
         "DATE_OF_BIRTH",
+        "DATE_TIME",
         "AGE",
         "EMAIL_ADDRESS",
     ),

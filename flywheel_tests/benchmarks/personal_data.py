@@ -4,6 +4,9 @@ import csv
 import gzip
 import json
 import re
+import resource
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,13 +19,14 @@ from flywheel.curate.scrub.canaries import canary_records, measure_canaries
 from flywheel.curate.scrub.detect import Detectors, choose_detectors, prepare
 from flywheel.curate.scrub.gates import our_recognizers
 from flywheel.curate.scrub.patterns import email_recognizer, phone_recognizer
-from flywheel.curate.scrub.places import find_places
 from flywheel.curate.scrub.replace import Conversation, Detection
 from flywheel.records import Message, Part, Record, ToolCall, from_batch, text_message, to_batch
 from flywheel.sections import Scrub
 from flywheel_tests.shared import DATA
 
 Interval = tuple[int, int]
+
+STRICTEST = 'small, places = "all", dates = "all": the strictest configuration'
 
 
 class Document(NamedTuple):
@@ -64,11 +68,6 @@ def masked_in(texts: Sequence[str], detectors: Detectors) -> list[list[Interval]
     if detectors.names:
         detectors.names.read(prepare(text, detectors).seen for text in texts)
     return [masked_intervals(text, detectors) for text in texts]
-
-
-def every_place(detectors: Detectors) -> Detectors:
-    """The detectors and, besides homes and addresses, listed places wherever somebody is near them (`travelling to Norway`)."""
-    return detectors._replace(run=(*detectors.run, partial(find_places, everywhere=True)))
 
 
 def quality(documents: Sequence[Document], found: Sequence[list[Interval]], iou: float) -> Quality:
@@ -218,80 +217,94 @@ def masked_words(texts: Sequence[str], detectors: Detectors) -> tuple[int, int]:
     return words, masked
 
 
+CHATS = 6000
+ENGINES = ("small", "rules", "none", "presidio", "presidio with the model")
+"""What is timed: three settings of `ner`, and Presidio with the same recognizers, without and with the same model."""
+
+
 class Speed(NamedTuple):
-    """Chats per CPU second over the same two-message chats: with the model, with rules, `patterns` alone without names.
+    """CPU seconds for `CHATS` chats: of the work alone, after a first call that loads what is loaded once, and of the whole
+    process from its start, imports, models and reading the chats included."""
 
-    `presidio` is its engine with the same patterns; `presidio_model` with the same patterns and the same model.
-    """
-
-    small: float
-    rules: float
-    patterns: float
-    presidio: float
-    presidio_model: float
+    work: float
+    process: float
 
 
-def speed(count: int = 1500) -> Speed:
-    """Chats of BANKING77's customer messages, every fifth with a document of presidio-research as its second turn."""
-    with gzip.open(DATA / "banking77" / "test.csv.gz", "rt", encoding="utf-8") as file:
-        queries = [row["text"] for row in csv.DictReader(file)][:count]
-    documents = presidio_documents()
-    chats = [(q, documents[i % len(documents)].text if i % 5 == 0 else queries[-i]) for i, q in enumerate(queries)]
-    records = to_batch(
-        Record(id=str(i), messages=tuple(text_message("user", text) for text in chat)) for i, chat in enumerate(chats)
-    )
-    rates = []
-    for ner in ("small", "rules", "none"):
-        work = partial(scrub, settings=Scrub(ner=ner), key=b"benchmark")
-        rates.append(count / timed(partial(work, records), warm=partial(work, records[:20])))
-    for model in (False, True):
-        analyze = presidio(model=model)
-        work_theirs = partial(each, analyze, [text for chat in chats for text in chat])
-        rates.append(count / timed(work_theirs, warm=partial(analyze, "warm up 1")))
-    return Speed(*rates)
+def speed(engine: str) -> Speed:
+    """One of `ENGINES`, in a process of its own."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "flywheel_tests.benchmarks.personal_data", engine]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Speed(float(printed), after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def each(analyze: Callable[[str], object], texts: Sequence[str]) -> None:
-    """Analyse the texts one by one."""
-    for text in texts:
-        analyze(text)
+def chats() -> list[tuple[str, str]]:
+    """Two messages each, no text twice: BANKING77's, and in every eighth chat a document of presidio-research instead."""
+    queries = [row["text"] for part in ("test", "train") for row in banking(part)]
+    unique = iter(dict.fromkeys(queries))
+    documents = iter(presidio_documents())
+    return [(next(unique), next(documents).text if i % 8 == 0 else next(unique)) for i in range(CHATS)]
 
 
-def presidio(*, model: bool) -> Callable[[str], object]:
-    """Presidio as its documentation uses it, with the recognizers that ours uses, and a blank spaCy pipeline or our model."""
-    import spacy
-    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
-    from presidio_analyzer.nlp_engine import SpacyNlpEngine
-    from presidio_analyzer.predefined_recognizers import SpacyRecognizer
-
-    nlp_engine = SpacyNlpEngine()
-    setattr(nlp_engine, "nlp", {"en": ner_small.pipeline() if model else spacy.blank("en")})  # noqa: B010
-
-    registry = RecognizerRegistry(recognizers=[gated.recognizer for gated in our_recognizers()])
-    registry.add_recognizer(email_recognizer())
-    registry.add_recognizer(phone_recognizer(Scrub().regions))
-    registry.add_recognizer(predefined_card())
-    if model:
-        registry.add_recognizer(SpacyRecognizer(supported_entities=["PERSON", "LOCATION", "ORGANIZATION", "NRP"]))
-    for recognizer in registry.recognizers:
-        recognizer.supported_language = "en"
-    engine = AnalyzerEngine(registry=registry, nlp_engine=nlp_engine, supported_languages=["en"])
-    return lambda text: engine.analyze(text, language="en", score_threshold=0.4)
+def banking(part: str) -> list[dict[str, str]]:
+    """Rows of BANKING77."""
+    with gzip.open(DATA / "banking77" / f"{part}.csv.gz", "rt", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
-def predefined_card() -> Any:
-    """Presidio's card recognizer, which ours replaces."""
-    from presidio_analyzer.predefined_recognizers import CreditCardRecognizer
-
-    return CreditCardRecognizer()
-
-
-def timed(work: Callable[[], object], *, warm: Callable[[], object]) -> float:
-    """CPU seconds of this process for the work, after a first call that loads what is loaded once."""
-    warm()
+def timed(engine: str) -> float:
+    """CPU seconds of this process, all threads, for all chats."""
+    said = chats()
+    if engine.startswith("presidio"):
+        texts = [text for chat in said for text in chat]
+        work = presidio_with_model(texts) if "model" in engine else presidio(texts)
+    else:
+        records = to_batch(
+            Record(id=str(i), messages=tuple(text_message("user", text) for text in chat)) for i, chat in enumerate(said)
+        )
+        settings = Scrub(ner=engine)
+        scrub(records[:20], settings=settings, key=b"benchmark")
+        work = partial(scrub, records, settings=settings, key=b"benchmark")
     start = time.process_time()
     work()
     return time.process_time() - start
+
+
+def presidio(texts: list[str]) -> Callable[[], object]:
+    """Presidio's engine for batches, on a blank spaCy pipeline, with the recognizers that ours uses; ready to run."""
+    import spacy
+    from presidio_analyzer import BatchAnalyzerEngine
+
+    engine = BatchAnalyzerEngine(analyzer_engine=analyzer(spacy.blank("en")))
+    list(engine.analyze_iterator(["warm up 1"], language="en", score_threshold=0.4))
+    return lambda: list(engine.analyze_iterator(texts, language="en", score_threshold=0.4, batch_size=256))
+
+
+def presidio_with_model(texts: list[str]) -> Callable[[], object]:
+    """Presidio as its documentation uses it, a text at a time, with the same recognizers and our model; ready to run."""
+    engine = analyzer(ner_small.pipeline(), ["PERSON", "LOCATION", "ORGANIZATION", "NRP"])
+    engine.analyze("warm up 1", language="en")
+    return lambda: [engine.analyze(text, language="en", score_threshold=0.4) for text in texts]
+
+
+def analyzer(pipeline: Any, named: Sequence[str] = ()) -> Any:
+    """Presidio's engine around a spaCy pipeline whose entities of the types `named` count."""
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+    from presidio_analyzer.nlp_engine import SpacyNlpEngine
+    from presidio_analyzer.predefined_recognizers import CreditCardRecognizer, SpacyRecognizer
+
+    nlp_engine = SpacyNlpEngine()
+    setattr(nlp_engine, "nlp", {"en": pipeline})  # noqa: B010
+
+    registry = RecognizerRegistry(recognizers=[gated.recognizer for gated in our_recognizers()])
+    for recognizer in (email_recognizer(), phone_recognizer(Scrub().regions), CreditCardRecognizer()):
+        registry.add_recognizer(recognizer)
+    if named:
+        registry.add_recognizer(SpacyRecognizer(supported_entities=list(named)))
+    for recognizer in registry.recognizers:
+        recognizer.supported_language = "en"
+    return AnalyzerEngine(registry=registry, nlp_engine=nlp_engine, supported_languages=["en"])
 
 
 def main() -> None:
@@ -299,7 +312,9 @@ def main() -> None:
     documents = presidio_documents()
     print(f"presidio-research synthetic set v2, even templates: {len(documents)} documents, types blind")
     chosen = {ner: choose_detectors(Scrub(ner=ner)) for ner in ("rules", "small")}
-    for ner, detectors in (*chosen.items(), ("rules and every place that is mentioned", every_place(chosen["rules"]))):
+    strictest = choose_detectors(Scrub(places="all", dates="all"))
+    named = {"rules": chosen["rules"], "small, the default": chosen["small"], STRICTEST: strictest}
+    for ner, detectors in named.items():
         found = masked_in([document.text for document in documents], detectors)
         print(f"  ner = {ner}")
         for iou in (0.9, 0.7):
@@ -332,13 +347,15 @@ def main() -> None:
         for row in measured.iter_rows(named=True):
             over = "" if row["over_masking"] is None else f", over-masking {row['over_masking']:.4f}"
             print(f"    {row['entity']:<18} {row['found']:>4} of {row['planted']}, recall {row['recall']:.3f}{over}")
-    s = speed()
-    print("speed, chats of two messages per CPU second")
-    print(f"    with the model {s.small:,.0f}; rules {s.rules:,.0f}; patterns alone {s.patterns:,.0f}")
-    print(f"    plain Presidio {s.presidio:,.0f}; Presidio with the same model, a text at a time {s.presidio_model:,.0f}")
-    print(f"    patterns alone are {s.patterns / s.presidio:.1f} times plain Presidio, rules {s.rules / s.presidio:.1f} times")
-    print(f"    the model and rules are {s.small / s.presidio_model:.1f} times Presidio with the same model")
+    print(f"speed: CPU seconds for {CHATS:,} chats of two messages: the work, and the whole process with imports and models")
+    s = {engine: speed(engine) for engine in ENGINES}
+    for engine, seconds in s.items():
+        name = engine if "presidio" in engine else f"ner = {engine}"
+        print(f"    {name:<24} {seconds.work:6.2f}  {seconds.process:6.2f}  ({CHATS / seconds.work:,.0f} chats per CPU second)")
+    for ours, theirs in (("none", "presidio"), ("rules", "presidio"), ("small", "presidio with the model")):
+        ratios = [theirs_took / ours_took for ours_took, theirs_took in zip(s[ours], s[theirs], strict=True)]
+        print(f"    {theirs} takes {ratios[0]:.1f} times the CPU of ner = {ours}, {ratios[1]:.1f} times with the whole process")
 
 
 if __name__ == "__main__":
-    main()
+    print(timed(sys.argv[1])) if len(sys.argv) > 1 else main()

@@ -6,17 +6,20 @@ from functools import partial
 from typing import NamedTuple
 
 from flywheel.curate.entities import ENTITIES, check_entities
+from flywheel.curate.scrub.dates import find_dates
 from flywheel.curate.scrub.gates import Gated
 from flywheel.curate.scrub.gazetteer import gazetteer
 from flywheel.curate.scrub.names import find_names
-from flywheel.curate.scrub.ner import Names, choose_names, find_titles
+from flywheel.curate.scrub.ner import Names, choose_names
 from flywheel.curate.scrub.normalise import Normal, normalise
 from flywheel.curate.scrub.numbers import find_numbers
 from flywheel.curate.scrub.patterns import find_patterns
+from flywheel.curate.scrub.peoples import find_peoples
 from flywheel.curate.scrub.places import find_places
 from flywheel.curate.scrub.registry import load_registry
 from flywheel.curate.scrub.secrets import find_secrets
 from flywheel.curate.scrub.spans import Span, resolve
+from flywheel.curate.scrub.titles import find_titles
 from flywheel.curate.scrub.windows import windows
 from flywheel.errors import ConfigError
 from flywheel.sections import Scrub
@@ -33,7 +36,7 @@ class Detectors(NamedTuple):
 
     `first` finds secrets; `run` are the others, which do not see what `first` found. `entities` limits what is found (all
     when empty) and `keep` is never; `allow` is case-folded, `patterns` match allowed values. `names` is the
-    model, if there is one.
+    model, if there is one. `dates` says that every date is masked, not those of birth alone.
     """
 
     first: Detector
@@ -43,6 +46,7 @@ class Detectors(NamedTuple):
     names: Names | None = None
     keep: frozenset[str] = frozenset()
     patterns: tuple[re.Pattern[str], ...] = ()
+    dates: bool = False
 
     def keeps(self, entity: str, value: str) -> bool:
         """Whether a value of this entity is to be masked under the settings."""
@@ -65,10 +69,14 @@ def choose_detectors(settings: Scrub) -> Detectors:
     _check_entities(settings, recognizers)
     patterns = partial(find_patterns, regions=settings.regions, recognizers=recognizers)
     run: list[Detector] = [patterns, partial(_windowed, find_numbers)]
+    if settings.dates == "all":
+        run.append(partial(_windowed, find_dates))
     if settings.ner != "none":
         gazetteer()
         run.append(partial(_windowed, find_names))
-        run.append(partial(_windowed, partial(find_places, everywhere=settings.places == "all")))
+        everywhere = settings.places == "all"
+        run.append(partial(_windowed, partial(find_places, everywhere=everywhere)))
+        run.append(partial(_windowed, partial(find_peoples, everywhere=everywhere)))
     return Detectors(
         first=find_secrets,
         run=tuple(run),
@@ -77,6 +85,7 @@ def choose_detectors(settings: Scrub) -> Detectors:
         names=names,
         keep=frozenset(settings.keep) | ({"LOCATION"} if settings.places == "none" else set()),
         patterns=tuple(re.compile(pattern, re.IGNORECASE) for pattern in settings.allow_patterns),
+        dates=settings.dates == "all",
     )
 
 

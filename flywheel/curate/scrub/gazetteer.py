@@ -27,6 +27,7 @@ class Gazetteer(NamedTuple):
     cities: frozenset[str]
     cues: frozenset[str]
     given: frozenset[str]
+    peoples: frozenset[str]
     rare_first: frozenset[str]
     rare_last: frozenset[str]
 

@@ -47,7 +47,6 @@ _HOME = re.compile(
     r"work(?:s|ed|ing)?|stud(?:y|ies|ied|ying)|teach(?:es)?|taught|city|town|state|country|location|citizen)\b[^.!?\n]{0,24}\Z"
 )
 _ARTICLE = re.compile(r"(?i)\b(?:the|an?|this|that|some|any|using|use|install|import|open|via|called|expert|new) \Z")
-_TITLE = re.compile(r"\b(?P<title>(?:Mrs?|Ms|Mx|Dr|Prof)\.?) {1,2}\Z")
 _NEAR, _SHORT = 120, 200
 _SHARED = ("LOCATION", "ORGANIZATION", "NRP")
 
@@ -101,13 +100,6 @@ class Names:
             text: list(_kept(text, [(piece.start, found) for piece in parts for found in answers[piece.text]], self._everywhere))
             for text, parts in zip(texts, pieces, strict=True)
         }
-
-
-def find_titles(text: str, spans: Sequence[Span]) -> list[Span]:
-    """Forms of address right before a person: they tell gender or rank, and belong to the name."""
-    people = [span.start for span in spans if span.entity == "PERSON"]
-    found = (_TITLE.search(text, max(0, start - 8), start) for start in people)
-    return [Span(match.start(), match.end("title"), "TITLE", NAME) for match in found if match]
 
 
 def choose_names(name: str, *, everywhere: bool = False) -> Names:
@@ -192,7 +184,7 @@ def _kept(text: str, answers: list[tuple[int, Found]], everywhere: bool) -> Iter
     likely = [(s, e, kind) for s, e, kind in spans if kind and not _is_code(text, s, e) and _is_name(text, s, e, kind, lists)]
     people = sorted(start for start, _, entity in likely if entity == "PERSON")
     for start, end, entity in likely:
-        if entity in _SHARED and not _tells_of_somebody(text, start, end, people):
+        if entity in _SHARED and not everywhere and not _tells_of_somebody(text, start, end, people):
             continue
         if entity == "LOCATION" and not everywhere and not _is_bound(text, start, end):
             continue

@@ -9,7 +9,7 @@ from flywheel.curate.scrub.spans import CHECKSUM, CUE, PATTERN, Span
 
 _DIGIT = re.compile(r"\d")
 _IBAN = re.compile(r"\b[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?\b", re.ASCII)
-_MONTH = (
+MONTH = (
     r"(?:jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch|z)?|märz|apr(?:il)?|may|mai|jun[ei]?|jul[yi]?|aug(?:ust)?|"
     r"sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?|"
     r"janvier|février|mars|avril|juin|juillet|août|septembre|octobre|novembre|décembre|"
@@ -19,13 +19,11 @@ _MONTH = (
 )
 DATE = (
     rf"(?:\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[-/.] ?\d{{1,2}}[-/.] ?\d{{2,4}}|"
-    rf"{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}|"
-    rf"\d{{1,2}}(?:st|nd|rd|th|\.)? (?:(?:of|de|di) )?{_MONTH}\.?,? (?:de |del )?\d{{4}}|"
-    rf"\d{{1,2}}-{_MONTH}-\d{{2,4}})"
+    rf"{MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}|"
+    rf"\d{{1,2}}(?:st|nd|rd|th|\.)? (?:(?:of|de|di) )?{MONTH}\.?,? (?:de |del )?\d{{4}}|"
+    rf"\d{{1,2}}-{MONTH}-\d{{2,4}})"
 )
-_DAY = (
-    rf"(?:{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?|(?:the )?\d{{1,2}}(?:st|nd|rd|th|\.)? (?:of )?{_MONTH}|\d{{1,2}}[/.]\d{{1,2}})\b"
-)
+_DAY = rf"(?:{MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?|(?:the )?\d{{1,2}}(?:st|nd|rd|th|\.)? (?:of )?{MONTH}|\d{{1,2}}[/.]\d{{1,2}})\b"
 
 _CARD = re.compile(r"(?<![^\W_])(?<!\.)\d(?:[ \u00a0._*·•~'\-–—−/\\]{0,2}\d){11,18}(?!\d|[.,]\d)")
 """12 to 19 digits with separators that no list has. Not at the end of a word, nor behind a decimal point."""

@@ -153,6 +153,11 @@ _HOME = re.compile(
     rf"(?P<place>(?:the )?{CAPITALISED}(?:[ -](?:(?:of|de|del|do|da|u|nad|am|upon|on|la|le) )?{CAPITALISED}){{0,3}}|"
     rf"[^\W\d_]{{4,20}}(?: [^\W\d_]{{2,20}}){{0,2}})"
 )
+_HOME_GATE = re.compile(
+    r"from |live|living|born|gr[eo]wn? up|raised|hometown|(?:resident|citizen|native) of|mov(?:ed|ing) |relocat|based|resid|"
+    r"settled|(?:m|s|now|still|currently|ly|home|house|flat|apartment|family|office|place) in |ich |habite|vivo|moro|abito|woon"
+)
+"""What every text with a match of `_HOME` has in lower case."""
 _SOMEBODY = re.compile(
     r"(?:\b(?:[Ii]|[Ii]'?m|[Ww]e|[Mm]y|[Oo]ur|[Hh]e|[Ss]he|[Tt]hey|[Hh]is|[Hh]er|who|[Yy]ou)\b[^.!?\n]{0,60}|"
     r"\b[A-Z]\w+ (?:now )?)\Z"
@@ -188,6 +193,8 @@ def find_places(text: str, *, everywhere: bool = False) -> list[Span]:
 
 def _homes(text: str) -> Iterator[tuple[int, int]]:
     """Where somebody lives, was born, moved to or is from; lower-case words only when they are a listed place."""
+    if not _HOME_GATE.search(text.lower()):
+        return
     lists = gazetteer()
     for match in _HOME.finditer(text):
         start, end = match.span("place")

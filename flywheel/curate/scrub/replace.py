@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from flywheel.curate.scrub.dates import find_dates
 from flywheel.curate.scrub.detect import Detectors, detect
 from flywheel.curate.scrub.fields import entity_of, find_fields, whole_value
 from flywheel.curate.scrub.json_text import edit_json, is_json
@@ -60,7 +61,8 @@ class Detection:
         entity = entity_of(key) if key else None
         whole = whole_value(text, entity) if entity else []
         if not whole and _DULL.match(text):
-            return []
+            dated = find_dates(text) if self.detectors.dates else []
+            return [span for span in dated if self.detectors.keeps(span.entity, text)]
         fields = [span for span in (*whole, *find_fields(text)) if self.detectors.keeps(span.entity, text[span.start : span.end])]
         if whole and fields:
             return fields

@@ -21,7 +21,7 @@ SHARED_MAILBOXES = frozenset(
     ("info", "support", "admin", "contact", "sales", "help", "hello", "office", "noreply", "service", "team", "mail")
 )
 
-_NEVER_REPEATED = {"AGE"}
+_NEVER_REPEATED = {"AGE", "DATE_TIME", "TITLE"}
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})\Z")
 _DIGRAPHS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "æ": "ae", "ß": "ss"})
 _UNDECOMPOSED = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ß": "ss", "æ": "ae", "ı": "i", "ð": "d", "þ": "th"})
