@@ -136,7 +136,7 @@ def test_a_mistake_is_one_message_with_exit_code_2(mistake: str, tmp_path: Path)
     [
         ("--day 2026-04-01", "There are 2026-03-02, 2026-03-03"),
         ("--day yesterday", "There are 2026-03-02, 2026-03-03"),
-        ("--select cleand", "There are agreement, cleaned, conversations"),
+        ("--select cleand", "There are agreement, anonymity, cleaned, conversations"),
         ("--select (((", "no asset selection"),
         ("--sample 0", "not in the range"),
     ],
