@@ -146,7 +146,7 @@ def test_the_shorter_of_two_successful_attempts_is_kept_with_its_calls_and_resul
         ([calls(("balance", {"account": "shop"})) for _ in range(9)], "too_many_calls"),
         ([calls(*[("balance", {"account": "shop"})] * 9)], "too_many_calls"),
         ([calls(("balance", {"account": "shop"})), completion("Sent!")], "goal_missed"),
-        ([completion("Sent!")], "goal_missed"),
+        ([completion("Sent!")], "no_tool_call"),
     ],
 )
 def test_an_attempt_that_breaks_a_rule_is_refused_by_reason(

@@ -5,7 +5,6 @@ import random
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 
@@ -13,17 +12,10 @@ from flywheel.plugins import Model
 from flywheel.records import Message, Record, ToolCall, digest, text_message
 from flywheel.synthesize.asked import refuse, unless_failed
 from flywheel.synthesize.environments.declared import Environment, Goal, load
+from flywheel.synthesize.environments.rollout import Rollout, result, rollout
 from flywheel.synthesize.environments.world import Call, act, reached, shortest, value_at, wanted_calls
-from flywheel.synthesize.verification.tool_calls import wrong_call
 
 _SLOT = re.compile(r"\{([^{}]+)\}")
-
-
-class _Way(NamedTuple):
-    """A way to the goal: the conversation, and how many calls it took."""
-
-    messages: list[Message]
-    calls: int
 
 
 @dataclass(frozen=True)
@@ -41,8 +33,8 @@ class ToolUse:
         longest: calls of one attempt, at most.
         tries: calls that the search does in all, at most.
 
-    Refused, an attempt each: `undeclared_tool`, `bad_tool_arguments`, `arguments_against_schema`, `too_many_calls`,
-    `goal_missed`, and `less_efficient` where it is not the one kept; `no_way_found` where the search finds none either.
+    Refused, an attempt each: the reasons of `rollout`, `goal_missed`, and `less_efficient` where it is not the one kept;
+    `no_way_found` where the search finds none either.
 
     Source: Patil et al. 2025, "The Berkeley Function Calling Leaderboard" (multi-turn), for success as a state that is
         compared; Yao et al. 2024, tau-bench, section 3, for goals and tools over a declared state.
@@ -87,57 +79,52 @@ class ToolUse:
         yield msgspec.structs.replace(child, tools=environment.offered)
 
 
+class _Played:
+    """The state of one attempt, which its calls change."""
+
+    def __init__(self, environment: Environment, goal: Goal) -> None:
+        self._environment, self._goal = environment, goal
+        self._state = environment.state
+        self._called: frozenset[str] = frozenset()
+
+    async def respond(self, call: ToolCall) -> str:
+        """Do the call, and say what the tool says."""
+        step = Call(call.name, json.loads(call.arguments))
+        acted = act(self._environment, self._state, step)
+        self._state, self._called = acted.state, wanted_calls(self._goal, acted, step, self._called)
+        return json.dumps(acted.result)
+
+    @property
+    def won(self) -> bool:
+        """Whether the goal is reached now."""
+        return reached(self._goal, self._state, self._called)
+
+
 async def _attempted(
     environment: Environment, goal: Goal, opening: Sequence[Message], model: Model, sample: int, longest: int
-) -> _Way | None:
+) -> Rollout | None:
     """One attempt of the model, or None, with the reason counted."""
-    messages, state = list(opening), environment.state
-    called: frozenset[str] = frozenset()
-    calls = 0
-    while True:
-        answer = await unless_failed(model.reply(messages, tools=environment.offered, sample=sample))
-        if answer is None:
-            return None
-        if not answer.tool_calls:
-            messages.append(answer)
-            break
-        if calls + len(answer.tool_calls) > longest:
-            refuse("too_many_calls")
-            return None
-        numbered = [msgspec.structs.replace(call, id=f"call_{calls + n}") for n, call in enumerate(answer.tool_calls, 1)]
-        messages.append(msgspec.structs.replace(answer, tool_calls=tuple(numbered)))
-        calls += len(numbered)
-        for call in numbered:
-            if reason := wrong_call(call.name, call.arguments, environment.schemas):
-                refuse(reason)
-                return None
-            step = Call(call.name, json.loads(call.arguments))
-            acted = act(environment, state, step)
-            state, called = acted.state, wanted_calls(goal, acted, step, called)
-            messages.append(_result(call, acted.result))
-    if not calls or not reached(goal, state, called):
-        refuse("goal_missed")
-        return None
-    return _Way(messages, calls)
+    played = _Played(environment, goal)
+    way = await rollout(model, opening, environment.offered, played.respond, longest=longest, sample=sample)
+    if way is None or played.won:
+        return way
+    refuse("goal_missed")
+    return None
 
 
 async def _searched(
     environment: Environment, goal: Goal, opening: Sequence[Message], model: Model, longest: int, tries: int
-) -> _Way | None:
+) -> Rollout | None:
     """The shortest way as a conversation: each call an answer of its own, and a last answer in words."""
     if (plan := shortest(environment, goal, longest=longest, tries=tries)) is None:
         return None
     messages, state = list(opening), environment.state
     for number, step in enumerate(plan, 1):
         call = ToolCall(id=f"call_{number}", name=step.name, arguments=json.dumps(step.arguments))
-        state, result, _ = act(environment, state, step)
-        messages += [Message(role="assistant", tool_calls=(call,)), _result(call, result)]
+        state, said, _ = act(environment, state, step)
+        messages += [Message(role="assistant", tool_calls=(call,)), result(call, json.dumps(said))]
     if goal.reply:
         words = _SLOT.sub(lambda path: str(value_at(state, path[1], {})), goal.reply)
-        return _Way([*messages, text_message("assistant", words)], len(plan))
+        return Rollout([*messages, text_message("assistant", words)], len(plan))
     last = await unless_failed(model.reply(messages))
-    return None if last is None else _Way([*messages, last], len(plan))
-
-
-def _result(call: ToolCall, result: dict[str, object]) -> Message:
-    return text_message("tool", json.dumps(result), tool_call_id=call.id, name=call.name)
+    return None if last is None else Rollout([*messages, last], len(plan))
