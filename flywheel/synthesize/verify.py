@@ -25,7 +25,7 @@ def verify(
     JSON object; `undeclared_tool`: a call of a tool that is not on offer; `no_seed`: none of its parents is in `seeds`;
     `same_as_seed`, `duplicate`: the same conversation as a parent, or as an earlier child (`into`). Two conversations are the
     same when their messages are, after Unicode normalisation (NFKC) and with runs of white space as one; case and punctuation
-    count, because some techniques change nothing else.
+    count, because some techniques change nothing else. A child with other candidates than its parent is not the same.
 
     Args:
         children: records, in the order in which an earlier one of two equals is kept.
@@ -38,13 +38,13 @@ def verify(
         The children kept, in order, and one exit for each of the others.
     """
     seen = {} if seen is None else seen
-    parents = {seed.id: _conversation(seed.messages) for seed in from_batch(seeds)}
+    parents = {seed.id: {_conversation(seed.messages), _with_candidates(seed)} for seed in from_batch(seeds)}
     keep: list[bool] = []
     left: list[tuple[str, str, str | None]] = []
     for child in from_batch(children):
         reason, into = _malformed(child, shortest, longest), None
         if reason is None:
-            said = _conversation(child.messages)
+            said = _with_candidates(child)
             reason, into = _known(child, said, parents, seen)
             if reason is None:
                 seen[said] = child.id
@@ -67,11 +67,11 @@ def _malformed(child: Record, shortest: int, longest: int) -> str | None:
     return next((reason for reason, broken in rules if broken()), None)
 
 
-def _known(child: Record, said: str, parents: dict[str, str], seen: dict[str, str]) -> tuple[str | None, str | None]:
+def _known(child: Record, said: str, parents: dict[str, set[str]], seen: dict[str, str]) -> tuple[str | None, str | None]:
     """Whether the conversation exists already: the reason, and which record it repeats."""
     if not any(parent in parents for parent in child.parents):
         return "no_seed", None
-    if same := next((parent for parent in child.parents if parents.get(parent) == said), None):
+    if same := next((parent for parent in child.parents if said in parents.get(parent, ())), None):
         return "same_as_seed", same
     return ("duplicate", seen[said]) if said in seen else (None, None)
 
@@ -109,6 +109,12 @@ def _declared(tools: Iterable[str]) -> set[str]:
         except msgspec.DecodeError:
             continue
     return names
+
+
+def _with_candidates(record: Record) -> str:
+    """A digest of a conversation with the other answers to it, where there are any."""
+    others = [message for one in record.candidates for message in (Message(role="candidate"), *one.messages)]
+    return _conversation([*record.messages, *others])
 
 
 def _conversation(messages: Iterable[Message]) -> str:
