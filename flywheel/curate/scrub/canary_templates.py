@@ -1,4 +1,5 @@
-"""Conversations with slots for planted values. Written without looking at what the rules can find; do not tune rules on them."""
+"""Conversations with slots for planted values. Do not tune rules on them: once that had been done, four of the seven with names
+were written anew, without looking at what is found in them."""
 
 from typing import NamedTuple
 
@@ -13,12 +14,12 @@ class Turn(NamedTuple):
 
 TEMPLATES: tuple[tuple[Turn, ...], ...] = (
     (
-        Turn("system", "You help customers of a phone shop. The person on the line is {PERSON}, e-mail {EMAIL_ADDRESS}."),
-        Turn("user", "My new handset arrived broken. Can somebody ring me on {PHONE_NUMBER} after lunch?"),
-        Turn("assistant", "Certainly, {PERSON}. I have booked a call to {PHONE_NUMBER} and sent a note to {EMAIL_ADDRESS}."),
+        Turn("system", "You answer for a bicycle workshop. On the line: {PERSON} ({EMAIL_ADDRESS})."),
+        Turn("user", "The gears slip again. Leave a message at {PHONE_NUMBER} when the bike is ready."),
+        Turn("assistant", "Noted. {PERSON} gets a message at {PHONE_NUMBER} and the bill goes to {EMAIL_ADDRESS}."),
     ),
     (
-        Turn("user", "hi, {PERSON} here. I moved last week, please use {STREET_ADDRESS} from now on"),
+        Turn("user", "The parcel for {PERSON} went to our old flat. The right one is {STREET_ADDRESS}"),
         Turn("assistant", "", '{{"street": "{STREET_ADDRESS}", "customer": "{PERSON}", "notify": true}}'),
         Turn("tool", '{{"status": "saved", "address": "{STREET_ADDRESS}"}}'),
         Turn("assistant", "Done. Parcels will go to {STREET_ADDRESS}."),
@@ -51,10 +52,10 @@ TEMPLATES: tuple[tuple[Turn, ...], ...] = (
         Turn("assistant", "Block {IP_ADDRESS} in the firewall and change the administrator's password."),
     ),
     (
-        Turn("user", "Draft a reference letter for {PERSON}, who was our gardener for six years."),
+        Turn("user", "Can you word a farewell card? {PERSON} leaves our bakery after twenty years."),
         Turn(
             "assistant",
-            "To whom it may concern,\n\n{PERSON} looked after our garden with great care.\n\nKind regards,\n{PERSON:2}",
+            "Twenty years of fresh bread! All the best, {PERSON}; the ovens will miss you.\n\n{PERSON:2} and the early shift",
         ),
     ),
     (
@@ -75,8 +76,10 @@ TEMPLATES: tuple[tuple[Turn, ...], ...] = (
         Turn("assistant", "For {ZIP_CODE} the next collection is on Tuesday."),
     ),
     (
-        Turn("user", 'Summarise: "On Monday {PERSON} told {PERSON:2} that the audit was over. {PERSON:2} did not agree."'),
-        Turn("assistant", "{PERSON} thinks that the audit is over; {PERSON:2} disagrees."),
+        Turn(
+            "user", 'A headline for this: "{PERSON} beat {PERSON:2} in the final of the chess club. {PERSON:2} had won it twice."'
+        ),
+        Turn("assistant", "Upset at the chess club: {PERSON} takes the title from {PERSON:2}"),
     ),
     (
         Turn(

@@ -22,12 +22,14 @@ from flywheel.sections import Scrub
 from flywheel_tests.shared import shared_data
 
 LISTED = Path(__file__).parent / "lost_hits.tsv"
-"""Text (first 12 digits of its SHA-256), position, entity, why it is a false alarm; each looked at by a person."""
+"""Text (first 12 digits of its SHA-256), position, entity, why it is a false alarm. The list is that of the whole corpus. A
+pattern proposed the reasons; then each of the 129 was read with the 45 characters before it and the 25 after it."""
 
 REASONS = {
     "nobody": "loopback, netmask or any-address",
     "fraction": "digits of a decimal number",
-    "code": "a number in a table, a time stamp or an identifier of a document, without a cue",
+    "code": "a number in a table, formula or program, a price, a time stamp, or the id of a document or an article",
+    "address": "house numbers, no phone; the rules for places mask them",
     "inside": "a piece of a longer word, hash, UUID or number",
     "remote": "git@ names a server's account",
 }
@@ -82,8 +84,15 @@ def lost(text: str) -> Iterator[Hit]:
         for result in recognizer.analyze(text, recognizer.supported_entities):
             characters = range(result.start, result.end)
             if result.score >= THRESHOLD and any(text[i].isalnum() and i not in masked for i in characters):
-                digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-                yield Hit(digest, result.start, result.entity_type, text[result.start : result.end])
+                yield Hit(digest_of(text), result.start, result.entity_type, text[result.start : result.end])
+
+
+def digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def one_in(count: int, text: str) -> bool:
+    return int(digest_of(text), 16) % count == 0
 
 
 def listed() -> dict[tuple[str, int, str], str]:
@@ -94,15 +103,25 @@ def listed() -> dict[tuple[str, int, str], str]:
 @pytest.mark.slow
 def test_every_hit_that_plain_presidio_has_and_we_have_not_is_listed_as_a_false_alarm() -> None:
     known = listed()
-    missing = [hit for text in corpus() if re.search(r"\d|@", text) for hit in lost(text)]
+    listed_texts = {digest for digest, _, _ in known}
+    sample = [text for text in corpus() if re.search(r"\d|@", text) and (digest_of(text) in listed_texts or one_in(4, text))]
 
-    assert [hit for hit in missing if (hit.text, hit.start, hit.entity) not in known] == []
-    assert len(missing) > 50
-    assert set(known.values()) <= set(REASONS)
+    missing = [hit for text in sample for hit in lost(text)]
+
+    assert len(sample) > 600
+    assert {(hit.text, hit.start, hit.entity) for hit in missing} == set(known)
+    assert set(known.values()) == set(REASONS)
+
+
+def test_the_house_numbers_that_presidio_takes_for_a_phone_are_masked_as_an_address() -> None:
+    ((digest, start, _),) = (hit for hit, reason in listed().items() if reason == "address")
+    (text,) = (text for text in corpus() if digest_of(text) == digest)
+
+    assert any(s.start <= start < s.end and s.entity == "STREET_ADDRESS" for s in detect(text, choose_detectors(Scrub())))
 
 
 def test_gates_alone_lose_nothing_that_the_recognizers_behind_them_find(monkeypatch: pytest.MonkeyPatch) -> None:
-    sample = [text for text in corpus() if re.search(r"\d|:", text)][::3]
+    sample = [text for text in corpus() if re.search(r"\d|:", text) and one_in(2 if len(text) < 400 else 16, text)]
     sample += ["codice fiscale RSSMRA85T10A562S", "my driver license is A1234567, passport 123456789, postcode sw1a 1aa"]
     gated = [find_patterns(text, Scrub().regions) for text in sample]
 
