@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -107,11 +108,12 @@ def verified(project: Project, _: str, fingerprint: int) -> Made:
     def outcomes() -> Iterator[tuple[int, Outcome]]:
         for entry in project.settings.synthesize:
             judges = [check.judge() for check in build_checks(entry.verify)]
-            for batch in project.tables.batches(f"synthetic/{entry.name}"):
+            made = partial(project.tables.batches, f"synthetic/{entry.name}", columns=SCHEMA.names)
+            for batch in made():
                 parents = batch.select(pl.col("parents").explode().unique().implode()).item()
                 seeds = project.tables.scan("curated").filter(pl.col("id").is_in(parents)).select(SCHEMA.names).collect()
-                whole = clean(project, verify(batch.select(SCHEMA.names), seeds, seen=seen))
-                known = Known({seed.id: seed for seed in from_batch(seeds)}, real)
+                whole = clean(project, verify(batch, seeds, seen=seen))
+                known = Known({seed.id: seed for seed in from_batch(seeds)}, real, made)
                 passed = apply_checks(whole.kept, judges, known, keep=entry.unverified)
                 yield batch.height, Outcome(passed.kept, pl.concat([whole.exits, passed.exits]))
 

@@ -432,6 +432,28 @@ def test_a_near_duplicate_of_a_real_record_or_of_another_child_is_stopped() -> N
     assert found == ["like_a_real_record", None, None, "like_another_child"]
 
 
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize("check", ["near_duplicates", "self_instruct"])
+def test_the_real_records_are_read_once_for_all_batches_of_a_run(check: str, announced: bool) -> None:
+    text = "Explain how a rainbow forms above the {} valley in very simple words"
+    real = [chat(text.format("northern"), "Light.", id="r1"), chat("x", id="s1")]
+    made = [chat("x", id="s1").child(prompt=text.format("northern"), reply="Light."), chat("x", id="s1").child(prompt="Why not?")]
+    readings: list[int] = []
+
+    def read() -> list[pl.DataFrame]:
+        readings.append(1)
+        return [to_batch([record]) for record in real]
+
+    known = Known({}, read, (lambda: [to_batch([child]) for child in made]) if announced else lambda: ())
+    (built,) = build_checks([{"use": check, "shortest": 1} if check == "self_instruct" else check])
+    judge = built.judge()
+    found = [judge([child], known)[0] for child in (*made[::-1], *made)]
+
+    alike = "like_a_real_record" if check == "near_duplicates" else "similar_instruction"
+    assert found == [None, alike, alike, None]
+    assert len(readings) == (1 if announced else 2)
+
+
 def test_what_is_far_from_all_real_data_is_anomalous() -> None:
     real = [
         chat(f"Question {n} about my {'very ' * (n % 7)}late order", "It is on its way." * (1 + n % 5), id=str(n))

@@ -15,10 +15,15 @@ def _none() -> Iterable[pl.DataFrame]:
 
 @dataclass(frozen=True)
 class Known:
-    """What children are compared with: their parents by id, and the real records, read anew by each call of `real`."""
+    """What children are compared with: their parents by id, and the real records, read anew by each call of `real`.
+
+    `children` gives all that the judge of a run will be asked about, and maybe more; a judge that reads the real records can
+    then compare them with all children at once.
+    """
 
     parents: Mapping[str, Record] = field(default_factory=dict)
     real: Callable[[], Iterable[pl.DataFrame]] = _none
+    children: Callable[[], Iterable[pl.DataFrame]] = _none
 
     def parents_of(self, child: Record) -> list[Record]:
         return [self.parents[parent] for parent in child.parents if parent in self.parents]

@@ -11,6 +11,7 @@ from flywheel.curate.dedup.shingles import shingle
 from flywheel.curate.dedup.words import UInt32s
 from flywheel.records import Record, derive, to_batch
 from flywheel.synthesize.verification.contract import Judge, Known
+from flywheel.synthesize.verification.like_real import Batches, LikeReal
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,17 @@ class NearDuplicates:
     def judge(self) -> Judge:
         earlier = _Index(self.similarity)
         owners: list[tuple[str, ...]] = []
+        like_real = LikeReal(self._like_real)
 
         def judge(children: Sequence[Record], known: Known) -> list[str | None]:
             if not children:
                 return []
             sets = shingle(derive(to_batch(children))["text"], ngram=self.ngram)
-            real = self._like_real(children, [sets.row(at) for at in range(len(children))], known)
+            real = like_real.among(children, known)
             reasons: list[str | None] = []
             for at, child in enumerate(children):
                 related = (number for number in earlier.find(sets.row(at)))
-                if at in real:
+                if child.id in real:
                     reasons.append("like_a_real_record")
                 elif any(self.family or set(owners[number]).isdisjoint(child.parents) for number in related):
                     reasons.append("like_another_child")
@@ -53,15 +55,21 @@ class NearDuplicates:
 
         return judge
 
-    def _like_real(self, children: Sequence[Record], sets: Sequence[UInt32s], known: Known) -> set[int]:
+    def _like_real(self, children: Batches, real: Batches) -> set[str]:
+        """Ids of children that overlap enough with a real record. Memory is that of the children's 3-grams and ids."""
         index = _Index(self.similarity)
-        for own in sets:
-            index.add(own)
-        found: set[int] = set()
-        for batch in known.real():
-            real = shingle(derive(batch)["text"], ngram=self.ngram)
+        owners: list[tuple[str, list[str]]] = []
+        for batch in children:
+            sets = shingle(derive(batch)["text"], ngram=self.ngram)
+            for row in range(batch.height):
+                index.add(sets.row(row))
+            owners += batch.select("id", "parents").rows()
+        found: set[str] = set()
+        for batch in real:
+            sets = shingle(derive(batch)["text"], ngram=self.ngram)
             for row, id in enumerate(batch["id"]):
-                found |= {one for one in index.find(real.row(row)) if self.family or id not in children[one].parents}
+                pairs = (owners[number] for number in index.find(sets.row(row)))
+                found |= {child for child, parents in pairs if self.family or id not in parents}
         return found
 
 

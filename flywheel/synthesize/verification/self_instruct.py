@@ -9,6 +9,7 @@ import polars as pl
 
 from flywheel.records import Record, derive
 from flywheel.synthesize.verification.contract import Judge, Known
+from flywheel.synthesize.verification.like_real import Batches, LikeReal
 from flywheel.synthesize.verification.rouge import Similar, words
 
 BEYOND_TEXT = (
@@ -42,15 +43,16 @@ class SelfInstruct:
     def judge(self) -> Judge:
         earlier = Similar(self.rouge_l)
         owners: list[tuple[str, ...]] = []
+        like_real = LikeReal(self._like_real)
 
         def judge(children: Sequence[Record], known: Known) -> list[str | None]:
             reasons = [self.heuristic(child.prompt) for child in children]
-            real = self._like_real(children, known)
+            real = like_real.among(children, known)
             for at, child in enumerate(children):
                 if reasons[at] is not None:
                     continue
                 text = words(child.prompt)
-                if at in real or any(set(owners[number]).isdisjoint(child.parents) for number in earlier.find(text)):
+                if child.id in real or any(set(owners[number]).isdisjoint(child.parents) for number in earlier.find(text)):
                     reasons[at] = "similar_instruction"
                 else:
                     earlier.add(text)
@@ -74,14 +76,18 @@ class SelfInstruct:
         )
         return next((reason for reason, broken in rules if broken), None)
 
-    def _like_real(self, children: Sequence[Record], known: Known) -> set[int]:
-        """Children whose prompt is like a real one that is not their parent's. Memory is that of the children."""
+    def _like_real(self, children: Batches, real: Batches) -> set[str]:
+        """Ids of children whose prompt is like a real one that is not their parent's. Memory is that of their prompts."""
         index = Similar(self.rouge_l)
-        for child in children:
-            index.add(words(child.prompt))
-        found: set[int] = set()
-        for batch in known.real():
+        owners: list[tuple[str, list[str]]] = []
+        for batch in children:
+            for id, parents, prompt in derive(batch).select("id", "parents", "prompt").iter_rows():
+                index.add(words(prompt))
+                owners.append((id, parents))
+        found: set[str] = set()
+        for batch in real:
             prompts = derive(batch).select("id", "prompt").filter(pl.col("prompt") != "")
             for id, prompt in prompts.iter_rows():
-                found |= {number for number in index.find(words(prompt)) if id not in children[number].parents}
+                pairs = (owners[number] for number in index.find(words(prompt)))
+                found |= {child for child, parents in pairs if id not in parents}
         return found
