@@ -1,5 +1,8 @@
 """The code pipeline: what fails its tests, does not parse, or never ends becomes no child."""
 
+import ast
+import asyncio
+import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,17 +10,19 @@ from typing import Any
 import pytest
 
 from flywheel import plugins
-from flywheel.errors import PluginError
+from flywheel.errors import FlywheelError, PluginError
 from flywheel.records import Record, from_batch, to_batch
 from flywheel.synthesize import sandbox
-from flywheel.synthesize.coding.trial import same
+from flywheel.synthesize.coding.languages import INTERPRETERS
+from flywheel.synthesize.coding.trial import Bench, Case, Wrong, same
 from flywheel.synthesize.driver import Synthesized, synthesize
-from flywheel.synthesize.sandbox import Sandbox
+from flywheel.synthesize.sandbox import Limits, Sandbox
 from flywheel.synthesize.sandbox_walls import SandboxUnavailable, walls
 from flywheel.synthesize.synthesizers.code_pipeline import CodePipeline
 from flywheel.synthesize.verification import build_checks
 from flywheel.synthesize.verification.contract import Known
 from flywheel.synthesize.verify import verify
+from flywheel_tests.shared import shared_data
 from flywheel_tests.synthesize.conftest import Connect, Serve
 from flywheel_tests.synthesize.conversations import chat
 from flywheel_tests.synthesize.scripted_server import Reply, Request, completion
@@ -210,6 +215,68 @@ def test_a_declared_language_is_tried_like_the_others(serve: Serve, connect: Con
 
     assert tasks(children) == ["solve/bash", "revise/bash"]
     assert made.reasons == {}
+
+
+def test_published_solutions_pass_and_changed_ones_fail() -> None:
+    lines = gzip.decompress((shared_data("human_eval") / "mbpp_sanitized.jsonl.gz").read_bytes()).decode("utf-8").splitlines()
+    problems = [problem for line in lines if len((problem := mbpp(json.loads(line)))[2]) >= 2][:12]
+    bench = Bench.of(INTERPRETERS, Limits())
+
+    async def every() -> list[Wrong | None]:
+        changed = "\n{name}, _kept = lambda *given: [_kept(*given)], {name}\n"
+        codes = [(code + more.replace("{name}", name), name, cases) for code, name, cases in problems for more in ("", changed)]
+        return await asyncio.gather(*(bench.wrong(code, "python", name, cases) for code, name, cases in codes))
+
+    found = asyncio.run(every())
+
+    assert len(problems) == 12
+    assert found[::2] == [None] * 12
+    assert [wrong.reason for wrong in found[1::2] if wrong] == ["tests_failed"] * 12
+
+
+def mbpp(row: Mapping[str, str]) -> tuple[str, str, list[Case]]:
+    """A problem of MBPP: solution, name of the function, and the cases of its tests where all of them compare plain values."""
+    name = row["entry_point"]
+    cases = []
+    for test in ast.parse(row["test"]).body[0].body:  # type: ignore[attr-defined]
+        match test:
+            case ast.Assert(
+                test=ast.Compare(left=ast.Call(func=ast.Name(id=called), args=args), ops=[ast.Eq()], comparators=[right])
+            ):
+                values = [ast.literal_eval(one) if _plain(one) else None for one in (*args, right)]
+                if called == name and None not in values:
+                    cases.append(Case(values[:-1], values[-1]))
+    head = row["prompt"].partition("    '''")[0]  # the docstring is indented otherwise than the solution
+    return head + row["canonical_solution"], name, cases
+
+
+def _plain(node: ast.expr) -> bool:
+    """Whether a node is a number, a text or a list of such."""
+    return isinstance(node, ast.Constant | ast.List) and all(
+        isinstance(one, ast.Constant | ast.List | ast.Load) for one in ast.walk(node)
+    )
+
+
+def test_a_language_that_is_not_installed_is_an_error_before_anything_is_asked(serve: Serve, connect: Connect) -> None:
+    declared = {"file": "solution.x", "call": "", "command": ["no-such-interpreter", "{file}"]}
+    plugin = plugins.build("synthesizer", "code_pipeline", {"languages": ["x"], "interpreters": {"x": declared}})
+    server = serve(script({}))
+
+    with pytest.raises(FlywheelError, match="'no-such-interpreter' is not installed"):
+        run(plugin, connect(server))
+
+    assert server.requests == []
+
+
+def test_a_second_run_asks_nothing_and_makes_the_same(serve: Serve, connect: Connect) -> None:
+    server = serve(script({"python": [WRONG, RIGHT]}))
+    first, _ = run(CodePipeline(), connect(server))
+    asked = len(server.requests)
+
+    second, made = run(CodePipeline(), connect(server))
+
+    assert first == second
+    assert (len(server.requests), made.cost.dollars) == (asked, 0)
 
 
 @pytest.mark.parametrize("wrong", [{"languages": ["cobol"]}, {"languages": []}, {"rounds": -1}, {"tests": 1}, {"cpu_seconds": 0}])

@@ -4,7 +4,7 @@ import ast
 import asyncio
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -47,6 +47,12 @@ class Bench:
         callers = {name: each.caller() for name, each in interpreters.items()}
         parsers = {f"{name} parser": each.parser() for name, each in interpreters.items() if each.parse}
         return cls(interpreters, Sandbox(limits, languages={**callers, **parsers}))
+
+    async def ready(self, languages: Iterable[str]) -> None:
+        """Find out, before anything is paid for, whether functions of these languages can be tried; raises as when one is."""
+        for language in languages:
+            self.interpreters[language].caller().argv()
+        await self.sandbox.ready()
 
     async def wrong(self, code: str, language: str, function: str, cases: Sequence[Case]) -> Wrong | None:
         """What is wrong with the code, or None when `function` in it gives the right result in every case.

@@ -109,7 +109,7 @@ class CodePipeline:
         limits = Limits(wall_seconds=self.wall_seconds, cpu_seconds=self.cpu_seconds)
         bench = _bench(msgspec.json.encode({**INTERPRETERS, **self.interpreters}), limits)
         try:
-            await bench.sandbox.ready()
+            await bench.ready(self.languages)
         except SandboxUnavailable:
             refuse("sandbox_unavailable")
             return
