@@ -218,10 +218,11 @@ class _Run:
             ended.refused.append((digest(b"refused", seed.id.encode(), str(number).encode()), reason))
 
     def _with_provenance(self, child: Record, seed: Record, asked: Questions, requests: Sequence[str]) -> Record:
+        used = sorted(asked.asked, key=lambda use: use.tag)  # not as asked: that hangs on which answer came first
         inherited = [tag for tag in child.tags if not tag.startswith(_PROVENANCE)]
-        terms = [tag for tag in seed.tags if tag.startswith(_TERMS)] + [_TERMS + use.terms.value for use in asked.asked]
-        licenses = [*child.licenses, *(use.license for use in asked.asked if use.license is not None)]
-        uses = [*(use.tag for use in asked.asked), *(f"request={key[:32]}" for key in requests)]
+        terms = [tag for tag in seed.tags if tag.startswith(_TERMS)] + [_TERMS + use.terms.value for use in used]
+        licenses = [*child.licenses, *(use.license for use in used if use.license is not None)]
+        uses = [*(use.tag for use in used), *(f"request={key[:32]}" for key in sorted(requests))]
         return msgspec.structs.replace(
             child,
             origin=f"synthetic:{self.name}",

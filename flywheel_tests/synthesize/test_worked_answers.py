@@ -3,11 +3,14 @@
 import gzip
 import json
 import re
+import threading
 
+import polars as pl
 import pytest
 
 from flywheel import plugins
 from flywheel.records import Record, to_batch
+from flywheel.synthesize.driver import synthesize
 from flywheel.synthesize.reading import WORK, bare, final_answer, items, written, wrong_work
 from flywheel.synthesize.synthesizers.chain_of_thought import ChainOfThought
 from flywheel.synthesize.synthesizers.metamath import KINDS, MetaMath
@@ -18,7 +21,7 @@ from flywheel_tests.shared import shared_data
 from flywheel_tests.synthesize.conftest import Connect, Serve
 from flywheel_tests.synthesize.conversations import chat
 from flywheel_tests.synthesize.scripted_run import run
-from flywheel_tests.synthesize.scripted_server import Reply, Request, completion
+from flywheel_tests.synthesize.scripted_server import Reply, Request, completion, status
 
 PEARS = "Ada fills 12 boxes with 7 pears each and gives 4 pears away. How many pears are left?"
 WORKED = "The boxes hold 12*7=<<12*7=84>>84 pears. 84-4=<<84-4=80>>80 are left.\n#### 80"
@@ -146,6 +149,22 @@ def test_one_question_that_fails_costs_only_its_own_child(serve: Serve, connect:
 
     assert len(made.children) == 3
     assert made.reasons == {"model_failed:length": 1}
+
+
+def test_a_repeated_run_makes_the_same_rows_whatever_was_answered_first(serve: Serve, connect: Connect) -> None:
+    late = threading.Event()
+
+    def script(request: Request) -> Reply:
+        if request.prompt.startswith("Reword") and not late.is_set():
+            late.set()
+            return status(500)  # this one comes after a retry, when the others are at their second question
+        return solver(request)
+
+    seeds = [pears(), pears("s2")]
+    model = connect(serve(script))
+    first, second = (synthesize([to_batch(seeds)], MetaMath(), name="test", model=model) for _ in range(2))
+
+    assert pl.concat(first).equals(pl.concat(second))
 
 
 def test_every_wrong_solution_of_real_problems_is_refused_and_every_right_one_kept(serve: Serve, connect: Connect) -> None:
