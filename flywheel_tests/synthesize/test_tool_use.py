@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import re
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from flywheel import plugins
 from flywheel.errors import PluginError
 from flywheel.plugins import Model
 from flywheel.records import Record, from_batch, to_batch
+from flywheel.settings import load_settings
 from flywheel.synthesize.driver import Synthesized, synthesize
 from flywheel.synthesize.environments.declared import Environment
 from flywheel.synthesize.environments.world import Call, act, shortest
@@ -212,6 +214,31 @@ def test_an_environment_is_a_table_or_a_file_and_its_content_is_the_provenance(t
 
     assert made[0] == made[1] == made[2]
     assert "insufficient funds" in repr(made[1])
+
+
+def test_an_environment_can_stand_in_the_configuration(tmp_path: Path) -> None:
+    tables = re.sub(
+        r"^(\[+)", r"\1synthesize.environment.", BANK.replace("system =", "[environment]\nsystem =", 1), flags=re.MULTILINE
+    )
+    tables = tables.replace("[synthesize.environment.environment]", "[synthesize.environment]")
+    text = f'[[synthesize]]\nuse = "tool_use"\nlimit = 5\nattempts = 0\n{tables}'
+    (tmp_path / "flywheel.toml").write_text(text, "utf-8")
+
+    (entry,) = load_settings(tmp_path / "flywheel.toml").synthesize
+    plugin = plugins.build("synthesizer", entry.use, entry.settings)
+
+    assert plugin == ToolUse(bank(), attempts=0)
+
+
+def test_a_second_run_asks_nothing_and_makes_the_same(serve: Serve, connect: Connect) -> None:
+    server = serve(teller(roundabout, direct))
+    first, _ = run(ToolUse(bank()), connect(server), [chat()])
+    asked = len(server.requests)
+
+    second, made = run(ToolUse(bank()), connect(server), [chat()])
+
+    assert first == second
+    assert (len(server.requests), made.cost.dollars) == (asked, 0)
 
 
 @pytest.mark.parametrize(
