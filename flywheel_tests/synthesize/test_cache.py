@@ -1,11 +1,13 @@
 """The answer cache: keys without text, writes that survive, erasure down to the bytes."""
 
+import asyncio
 import signal
 import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from flywheel.records import to_batch
 from flywheel.synthesize import cache
 from flywheel.synthesize.cache import Answers
 from flywheel.synthesize.driver import synthesize
+from flywheel.synthesize.model import OpenAIModel
 from flywheel.synthesize.synthesizers.paraphrase import Paraphrase
 from flywheel_tests.synthesize.conftest import Connect, Serve
 from flywheel_tests.synthesize.conversations import chats
@@ -101,34 +104,85 @@ from flywheel.records import to_batch
 from flywheel.synthesize.cache import Answers
 from flywheel.synthesize.driver import synthesize
 from flywheel.synthesize.model import OpenAIModel
+from flywheel.synthesize.model import OpenAIModel
 from flywheel.synthesize.model_settings import ModelSettings
 from flywheel.synthesize.synthesizers.paraphrase import Paraphrase
 from flywheel_tests.synthesize.conversations import chats
 
-settings = ModelSettings(model="m", base_url=sys.argv[1], key_env="", concurrency=1)
+settings = ModelSettings(model="m", base_url=sys.argv[1], key_env="", concurrency=1, max_tokens=100)
 model = OpenAIModel(settings, answers=Answers(sys.argv[2], b"key"))
-made = synthesize([to_batch(chats(6))], Paraphrase(tones=("formal",)), name="p", model=model, concurrency=1)
-print(sum(batch.height for batch in made), model.cost.cached, model.cost.answers)
+list(synthesize([to_batch(chats(6))], Paraphrase(tones=("formal",)), name="p", model=model, concurrency=1))
 """
 
 
-def test_a_run_killed_in_the_middle_is_not_asked_again_what_was_answered(tmp_path: Path, serve: Serve) -> None:
+def test_a_run_killed_in_the_middle_is_not_asked_again_what_was_answered(tmp_path: Path, serve: Serve, connect: Connect) -> None:
     killed = False
     server = serve(
         lambda request: HANG if not killed and "number 3," in request.prompt else completion(f"Re: {request.prompt[-20:]}")
     )
-    command = [sys.executable, "-c", RUN, server.url, str(tmp_path / "answers.sqlite")]
 
-    first = subprocess.Popen(command, start_new_session=True)
+    first = subprocess.Popen([sys.executable, "-c", RUN, server.url, str(tmp_path / "answers.sqlite")], start_new_session=True)
     server.wait_for(4)
     first.send_signal(signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL
     killed = True
-    again = subprocess.run(command, check=True, capture_output=True, text=True)
+    model = connect(server, model="m", concurrency=1)
+    again = synthesize([to_batch(chats(6))], Paraphrase(tones=("formal",)), name="p", model=model, concurrency=1)
 
-    assert again.stdout.split() == ["6", "3", "3"]
+    assert sum(batch.height for batch in again) == 6
+    assert (model.cost.cached, model.cost.answers) == (3, 3)
     numbers = [prompt.split("number ")[1][0] for prompt in server.prompts]
     assert numbers == ["0", "1", "2", "3", "3", "4", "5"]
+
+
+def asked(*models: OpenAIModel) -> list[str]:
+    """Each model's answer to the same question, one after the other."""
+
+    async def in_turn() -> list[str]:
+        answers = [await model.ask("Say it.") for model in models]
+        for model in models:
+            await model.close()
+        return answers
+
+    return asyncio.run(in_turn())
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "model": {"model": "scripted-2"},
+    "temperature": {"temperature": 0.8},
+    "seed": {"seed": 8},
+    "longest answer": {"max_tokens": 101},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_an_answer_of_one_model_under_one_setting_is_no_answer_of_another(other: str, serve: Serve, connect: Connect) -> None:
+    server = serve(lambda _: completion(f"Number {len(server.requests)}."))
+    model, another = connect(server, temperature=0.7, seed=7), connect(server, **{"temperature": 0.7, "seed": 7, **OTHERS[other]})
+
+    assert asked(model, another, model) == ["Number 1.", "Number 2.", "Number 1."]
+
+
+def test_an_answer_of_one_endpoint_is_no_answer_of_another(serve: Serve, connect: Connect) -> None:
+    models = [connect(serve(lambda _, name=name: completion(name))) for name in ("here", "there")]
+
+    assert asked(*models) == ["here", "there"]
+
+
+def test_the_same_words_under_a_schema_or_with_tools_are_another_question(serve: Serve, connect: Connect) -> None:
+    server = serve(lambda _: completion("[]"))
+    model = connect(server)
+
+    async def every_way() -> None:
+        await model.ask("Say it.")
+        await model.reply("Say it.", tools=['{"name": "now"}'])
+        await model.json("Say it.", {"type": "array"})
+        await model.json("Say it.", {"type": "array", "maxItems": 3})
+        await model.close()
+
+    asyncio.run(every_way())
+
+    assert len(server.requests) == 4
 
 
 def test_no_prompt_is_in_the_cache(tmp_path: Path, serve: Serve, connect: Connect) -> None:

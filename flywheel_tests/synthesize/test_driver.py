@@ -265,8 +265,8 @@ def test_of_ten_thousand_requests_with_faults_at_random_every_row_is_accounted_f
         return fault if lost and fault is not None else completion(f"Re: {number}")
 
     server = serve(script)
-    model = connect(server, concurrency=64)
-    children, made = run(chats(10_000), Paraphrase(tones=("formal",)), model=model, concurrency=64)
+    model = connect(server, concurrency=16)  # the connection pool's own work grows with the connections
+    children, made = run(chats(10_000), Paraphrase(tones=("formal",)), model=model, concurrency=16)
 
     lost = {number: fault for number, fault in faults.items() if fault in final}
     assert 60 < len(faults) < 140

@@ -96,3 +96,14 @@ def test_a_cancelled_attempt_costs_what_was_put_aside(answers: Answers) -> None:
         return Spending(answers).total
 
     assert asyncio.run(run()) == 0.4
+
+
+def test_what_a_killed_process_had_put_aside_stays_out_of_the_budget(answers: Answers) -> None:
+    assert Spending(answers).put_aside("of the killed process", 0.7, budget=1.0)
+    answers.close()
+
+    later = Spending(answers)
+
+    assert later.total == 0.7
+    assert not later.put_aside("too much", 0.4, budget=1.0)
+    assert later.put_aside("the rest", 0.3, budget=1.0)
