@@ -187,16 +187,17 @@ def test_every_wrong_solution_of_real_problems_is_refused_and_every_right_one_ke
 # Chain of thought.
 
 
-def test_the_first_right_chain_is_kept_and_wrong_ones_are_counted(serve: Serve, connect: Connect) -> None:
-    tried = ("I guess that it is 79.\n#### 79", "Twelve times 7 is 84, less 4 is 80.\n#### 80", "Eighty or so.\n#### 80.5")
+@pytest.mark.parametrize("most", [1, 2])
+def test_the_first_right_chains_are_kept_and_wrong_ones_counted(most: int, serve: Serve, connect: Connect) -> None:
+    wrong, right = "I guess that it is 79.\n#### 79", "Twelve times 7 is 84, less 4 is 80.\n#### 80"
+    tried = (wrong, right, "Seven dozen less 4 are 80.\n#### 80.0", "Eighty or so.\n#### 80.5")
     server = serve(lambda request: completion(tried[request.nth]))
 
-    made = run(ChainOfThought(samples=3), [chat(PEARS, "80")], connect(server, concurrency=1))
+    made = run(ChainOfThought(samples=4, most=most), [chat(PEARS, "80")], connect(server, concurrency=1))
 
-    assert [child.reply for child in made.children] == [tried[1]]
+    assert [child.reply for child in made.children] == list(tried[1 : 1 + most])
     assert made.children[0].prompt == PEARS
     assert made.reasons == {"wrong_answer": 2}
-    assert {request.body["seed"] for request in server.requests if "seed" in request.body} <= {0, 1, 2}
 
 
 def test_a_chain_can_stand_in_the_reasoning_before_the_seeds_own_reply(serve: Serve, connect: Connect) -> None:
