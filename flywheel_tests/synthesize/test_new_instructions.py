@@ -56,6 +56,8 @@ def test_new_instructions_are_asked_for_beside_the_seeds_and_answered(serve: Ser
     shown = re.findall(r"^\d\. (.*)$", server.prompts[0], re.MULTILINE)
     assert len(shown) == 4
     assert set(shown) - set(EXAMPLES) == {chat().prompt}
+    assert SelfInstruct(count=3).most_questions(chat()) == {"generator": len(server.requests)}
+    assert SelfInstruct().most_questions(chat("")) == {}
     assert made.reasons == {}
 
 

@@ -69,6 +69,16 @@ def test_each_way_of_asking_comes_with_an_answer_that_was_checked(serve: Serve, 
     assert made.reasons == {}
 
 
+@pytest.mark.parametrize("plugin", [MetaMath(), MetaMath(("rephrase", "fobar"), copies=2)])
+def test_as_many_questions_as_foretold_are_asked_at_most(plugin: MetaMath, serve: Serve, connect: Connect) -> None:
+    server = serve(solver)
+
+    run(plugin, [pears()], connect(server, seed=0))
+
+    assert plugin.most_questions(pears()) == {"generator": len(server.requests)}
+    assert plugin.most_questions(chat()) == {}
+
+
 def test_problems_turned_round_pass_the_named_check_and_keep_their_own_answer(serve: Serve, connect: Connect) -> None:
     made = run(MetaMath(), [pears()], connect(serve(solver)))
     judges = [check.judge() for check in build_checks([{"use": "math_answer", "same_answer": False}])]

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -14,7 +14,9 @@ from flywheel.synthesize.asked import refuse, unless_failed
 from flywheel.synthesize.reading import WORK, bare, final_answer, restated, same_words, written, wrong_work
 from flywheel.synthesize.verification.arithmetic import number
 
-KINDS = ("rephrase", "self_verification", "fobar", "answer_augmentation")
+KINDS = {"rephrase": 2, "self_verification": 2, "fobar": 1, "answer_augmentation": 1}
+"""Each with the number of questions that it takes."""
+
 _NUMBER = re.compile(r"(?<![\w.,/:^-])\d+(?:,\d{3})*(?:\.\d+)?(?![\w/:^-]|[.,]\d)")
 _LEFT_OUT = "Here x stands for a number that was left out."
 
@@ -43,7 +45,7 @@ class MetaMath:
     Source: Yu et al. 2023 (MetaMath); Weng et al. 2022, for self-verification; Jiang et al. 2023 (FOBAR).
     """
 
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[str, ...] = tuple(KINDS)
     copies: int = 1
 
     def __post_init__(self) -> None:
@@ -52,14 +54,24 @@ class MetaMath:
         if self.copies < 1:
             raise ValueError(f"`copies` is at least 1, not {self.copies}")
 
+    def most_questions(self, seed: Record) -> Mapping[str, int]:
+        """As of `AsksAtMost`."""
+        each = sum(KINDS[kind] for kind in set(self.kinds))
+        return {} if _known(seed) is None else {"generator": self.copies * each}
+
     async def synthesize(self, seed: Record, model: Model) -> AsyncIterator[Record]:
-        answer = final_answer(seed.reply)
-        if not seed.prompt.strip() or not isinstance(answer, Fraction):
+        if (answer := _known(seed)) is None:
             return
         wanted = [(kind, copy) for kind in dict.fromkeys(self.kinds) for copy in range(self.copies)]
         for child in await asyncio.gather(*(_child(kind, copy, seed, answer, model) for kind, copy in wanted)):
             if child is not None:
                 yield child
+
+
+def _known(seed: Record) -> Fraction | None:
+    """The seed's final number; None where it has none, or no problem to it."""
+    answer = final_answer(seed.reply)
+    return answer if seed.prompt.strip() and isinstance(answer, Fraction) else None
 
 
 async def _child(kind: str, copy: int, seed: Record, answer: Fraction, model: Model) -> Record | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from flywheel.plugins import Model
@@ -51,6 +51,10 @@ class SelfInstruct:
             raise ValueError(f"`shown` is 0 to {len(self.examples)}, as many as there are `examples`, not {self.shown}")
         if not 0 < self.rouge_l <= 1:
             raise ValueError(f"`rouge_l` is above 0 and at most 1, not {self.rouge_l}")
+
+    def most_questions(self, seed: Record) -> Mapping[str, int]:
+        """As of `AsksAtMost`."""
+        return {"generator": 1 + self.count} if seed.prompt.strip() else {}
 
     async def synthesize(self, seed: Record, model: Model) -> AsyncIterator[Record]:
         if not seed.prompt.strip():
