@@ -171,6 +171,15 @@ class Synthesizer(Protocol):
 
 
 @runtime_checkable
+class AsksAtMost(Protocol):
+    """A synthesizer whose questions depend on the answers, and that knows how many they can be: for the cost estimate."""
+
+    def most_questions(self, seed: "Record") -> "Mapping[str, int]":
+        """The most questions that this seed can lead to, by role, invalid answers that are asked again not counted."""
+        ...
+
+
+@runtime_checkable
 class Format(Protocol):
     """Writes records as a trainer reads them. `suffix` is the file's ending: `jsonl` or `parquet`."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flywheel.plugins import Options, Synthesizer
+from flywheel.plugins import AsksAtMost, Options, Synthesizer
 from flywheel.records import Message, Record
 from flywheel.synthesize.asked import on_behalf_of
 from flywheel.synthesize.model_settings import ModelSettings
@@ -25,9 +25,9 @@ _MOST_CHILDREN = 1_000
 class Estimate(NamedTuple):
     """For one synthesizer and one role of a model. Tokens are estimated: four bytes are one.
 
-    `questions`: for all seeds. `dollars` expects answers as long as the seeds' own, `most_dollars` that each is as long as the
-    model's `max_tokens` allows. What the cache holds costs nothing, and a synthesizer that asks more after certain answers can
-    ask more than it did when it was tried.
+    `questions`: for all seeds; as many as there can be where the synthesizer knows that (`AsksAtMost`). `dollars` expects
+    answers as long as the seeds' own, `most_dollars` that each is as long as the model's `max_tokens` allows. What the cache
+    holds costs nothing, and another synthesizer that asks more after certain answers can ask more than when it was tried.
     """
 
     role: str
@@ -53,6 +53,8 @@ def estimate(plugin: Synthesizer, tried: Sequence[Record], *, seeds: int, models
     for seed in tried:
         with suppress(Exception):
             asyncio.run(_tried(plugin, seed, _Counting(counts, "generator", seed, models)))
+    if isinstance(plugin, AsksAtMost):
+        counts = _at_most(counts, plugin, tried, models)
     return [_of(role, counts, len(tried), seeds, models[role]) for role in models if counts[role, "questions"]]
 
 
@@ -63,6 +65,25 @@ async def _tried(plugin: Synthesizer, seed: Record, model: "_Counting") -> None:
             children += 1
             if children == _MOST_CHILDREN:
                 return
+
+
+def _at_most(
+    counts: Counter[tuple[str, str]], plugin: AsksAtMost, tried: Sequence[Record], models: Mapping[str, ModelSettings]
+) -> Counter[tuple[str, str]]:
+    """The counts for as many questions as the plugin can ask, each as long as those that it asked when it was tried.
+
+    A role that it did not come to is taken to be asked like the generator.
+    """
+    most: Counter[str] = Counter()
+    for seed in tried:
+        for role, questions in plugin.most_questions(seed).items():
+            most[role if role in models else "generator"] += questions
+    scaled: Counter[tuple[str, str]] = Counter()
+    for role, questions in most.items():
+        like = role if counts[role, "questions"] else "generator"
+        for what in ("questions", "prompt", "completion", "most"):
+            scaled[role, what] = round(counts[like, what] * questions / max(1, counts[like, "questions"]))
+    return scaled
 
 
 def _of(role: str, counts: Mapping[tuple[str, str], int], tried: int, seeds: int, settings: ModelSettings) -> Estimate:

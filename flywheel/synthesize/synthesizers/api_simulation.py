@@ -1,7 +1,7 @@
 """Tool calls answered by a model that plays the tools."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,11 @@ class ApiSimulation:
     def __post_init__(self) -> None:
         if self.attempts < 1 or self.longest < 1:
             raise ValueError(f"`attempts` and `longest` are at least 1, not {self.attempts} and {self.longest}")
+
+    def most_questions(self, seed: Record) -> Mapping[str, int]:
+        """As of `AsksAtMost`."""
+        attempts = self.attempts if seed.tools and question(seed) else 0
+        return {"generator": attempts * (self.longest + 1), "api": attempts * self.longest, "judge": attempts * self.judge}
 
     async def synthesize(self, seed: Record, model: Model) -> AsyncIterator[Record]:
         opening = question(seed)

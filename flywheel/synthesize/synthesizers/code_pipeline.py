@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
@@ -102,6 +102,11 @@ class CodePipeline:
             raise ValueError(
                 f"`rounds` is at least 0, `tests` at least {_FEWEST_TESTS}, `cpu_seconds` and `wall_seconds` above 0"
             )
+
+    def most_questions(self, seed: Record) -> Mapping[str, int]:
+        """As of `AsksAtMost`."""
+        answers = (self.rounds + 1) * (1 + (self.translate and len(self.languages) > 1)) + 2 * self.explain
+        return {"generator": 2 + len(self.languages) * answers} if seed.prompt.strip() else {}
 
     async def synthesize(self, seed: Record, model: Model) -> AsyncIterator[Record]:
         if not seed.prompt.strip():

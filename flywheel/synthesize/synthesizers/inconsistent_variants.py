@@ -1,7 +1,7 @@
 """Answers that say something else than the text they are about, beside the one that does not."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,6 +50,11 @@ class InconsistentVariants:
     def __post_init__(self) -> None:
         if not self.kinds or len(set(self.kinds)) < len(self.kinds):
             raise ValueError("`kinds` names each kind once, and one at least")
+
+    def most_questions(self, seed: Record) -> Mapping[str, int]:
+        """As of `AsksAtMost`."""
+        kinds = len(self.kinds)
+        return {"generator": kinds, "judge": 1 + kinds} if seed.prompt.strip() and seed.reply.strip() else {}
 
     async def synthesize(self, seed: Record, model: Model) -> AsyncIterator[Record]:
         if not seed.prompt.strip() or not seed.reply.strip():

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -57,8 +57,13 @@ class LongContext:
         if self.questions < 1 or self.part < 100 or self.shortest < self.part:
             raise ValueError("`questions` is at least 1, `part` at least 100, and `shortest` no less than `part`")
 
+    def most_questions(self, seed: Record) -> Mapping[str, int]:
+        """As of `AsksAtMost`."""
+        questions = self.questions if len(_longest(seed)) >= self.shortest else 0
+        return {"generator": questions, "judge": questions * self.judge}
+
     async def synthesize(self, seed: Record, model: Model) -> AsyncIterator[Record]:
-        text = max((message.text for message in seed.messages), key=len, default="").strip()
+        text = _longest(seed)
         if len(text) < self.shortest:
             return
         found = parts(text, self.part)
@@ -101,6 +106,10 @@ class LongContext:
         if verdict is not None and not verdict.answered:
             refuse("not_answered")
         return verdict is not None and verdict.answered
+
+
+def _longest(seed: Record) -> str:
+    return max((message.text for message in seed.messages), key=len, default="").strip()
 
 
 def parts(text: str, longest: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -94,6 +94,11 @@ class SelfPlay:
             raise ValueError("`scenarios` is empty; declare one at least")
         if self.games < 1 or self.longest < 1 or not 0 <= self.least <= 1:
             raise ValueError("`games` and `longest` are at least 1, and `least` is 0 to 1")
+
+    def most_questions(self, seed: Record) -> Mapping[str, int]:
+        """As of `AsksAtMost`."""
+        games = self.games if seed.prompt.strip() else 0
+        return {"generator": games * self.longest, "user": games * self.longest, "judge": games}
 
     async def synthesize(self, seed: Record, model: Model) -> AsyncIterator[Record]:
         if not seed.prompt.strip():

@@ -3,7 +3,7 @@
 import json
 import random
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -51,6 +51,12 @@ class ToolUse:
             object.__setattr__(self, "environment", load(self.environment))
         if self.attempts < 0 or self.longest < 1 or not (self.attempts or self.search):
             raise ValueError("`attempts` is at least 0, `longest` at least 1, and `search` is on where `attempts` is 0")
+
+    def most_questions(self, seed: Record) -> Mapping[str, int]:  # noqa: ARG002
+        """As of `AsksAtMost`."""
+        assert isinstance(self.environment, Environment)
+        last = self.search and not all(goal.reply for goal in self.environment.goals)
+        return {"generator": self.attempts * (self.longest + 1) + last}
 
     async def synthesize(self, seed: Record, model: Model) -> AsyncIterator[Record]:
         assert isinstance(self.environment, Environment)

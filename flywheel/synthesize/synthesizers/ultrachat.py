@@ -1,6 +1,6 @@
 """Dialogues about a topic and what belongs to it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from flywheel.plugins import Model
@@ -29,6 +29,11 @@ class UltraChat:
     def __post_init__(self) -> None:
         if not 1 <= self.subtopics <= 50 or self.turns < 1:
             raise ValueError(f"`subtopics` is 1 to 50 and `turns` at least 1, not {self.subtopics} and {self.turns}")
+
+    def most_questions(self, seed: Record) -> Mapping[str, int]:
+        """As of `AsksAtMost`."""
+        turns = self.subtopics * self.turns
+        return {"generator": 2 + turns, "user": turns} if seed.prompt.strip() else {}
 
     async def synthesize(self, seed: Record, model: Model) -> AsyncIterator[Record]:
         if not seed.prompt.strip():
