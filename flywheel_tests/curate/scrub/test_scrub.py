@@ -318,18 +318,18 @@ def _message(raw: dict[str, Any]) -> Message:
     return Message(role=raw["role"], content=content, tool_calls=calls, name=raw.get("name"))
 
 
-def test_no_annotated_value_survives_in_real_tool_calling_logs_and_arguments_stay_json() -> None:
+def test_no_annotated_value_survives_anywhere_in_a_real_tool_calling_log_and_arguments_stay_json() -> None:
     truth = shared_data("tau_bench") / "pii_truth_airline.jsonl.gz"
     records = tau_records()
 
     outcome = scrubbed(*records)
     after = {record.id: record for record in from_batch(outcome.kept)}
+    anywhere = {identity: words("\n".join(map(written, record.messages))) for identity, record in after.items()}
     left: Counter[str] = Counter()
     with gzip.open(truth, "rt", encoding="utf-8") as lines:
         for entry in map(json.loads, lines):
-            message = after[str(entry["trajectory"])].messages[entry["message"]]
-            text = "\n".join([message.text, *(call.arguments for call in message.tool_calls)])
-            left.update(span["type"] for span in entry["spans"] if holds(text, span["value"]))
+            conversation = anywhere[str(entry["trajectory"])]
+            left.update(span["type"] for span in entry["spans"] if words(span["value"]) in conversation)
 
     assert outcome.kept.height == len(records)
     assert left == {}
@@ -339,10 +339,14 @@ def test_no_annotated_value_survives_in_real_tool_calling_logs_and_arguments_sta
                 json.loads(call.arguments)
 
 
-def holds(text: str, value: str) -> bool:
-    """Whether the value stands in the text as whole words, whatever its case."""
-    words = f" {' '.join(''.join(c.lower() if c.isalnum() else ' ' for c in text).split())} "
-    return f" {' '.join(''.join(c.lower() if c.isalnum() else ' ' for c in value).split())} " in words
+def written(message: Message) -> str:
+    """All that a message says: text, reasoning, name, tool calls."""
+    return "\n".join([message.text, message.reasoning or "", message.name or "", *(c.arguments for c in message.tool_calls)])
+
+
+def words(text: str) -> str:
+    """Its words in lower case, a space before and after each."""
+    return f" {' '.join(''.join(c.lower() if c.isalnum() else ' ' for c in text).split())} "
 
 
 def test_flight_data_beside_personal_data_is_left_alone() -> None:
