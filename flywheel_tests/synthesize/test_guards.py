@@ -1,6 +1,5 @@
 """Guards of a project with synthetic rows: shares, generations and the terms of models, from the configuration to the set."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -97,60 +96,50 @@ def test_only_configured_caps_are_checked_and_terms_always() -> None:
     }
 
 
-def made(tmp_path: Path, url: str, *, terms: str = "", caps: str = "", policy: str = "") -> Project:
-    toml = SYNTHESIS.format(url=url, terms=terms, caps=caps) + policy
-    project = write_project(tmp_path, {"2026-03-01": [call(number) for number in range(12)]}, toml=toml)
-    make_all(project)
-    return project
-
-
-def test_a_set_of_rows_whose_terms_are_not_stated_is_not_built_and_stating_them_buys_nothing_again(
+def test_a_set_needs_terms_that_are_stated_and_allowed_or_accepted_and_stating_them_buys_nothing_again(
     tmp_path: Path, serve: Serve
 ) -> None:
     server = serve(lambda request: completion(f"Formally: {request.prompt[-60:]}"))
+    write_log(tmp_path, "2026-03-01", "app.jsonl", [call(number) for number in range(12)])
+
+    def made(terms: str, policy: str = "") -> Project:
+        toml = SYNTHESIS.format(url=server.url, terms=terms, caps="") + policy
+        project = write_project(tmp_path, toml=toml)
+        make_all(project)
+        return project
 
     with pytest.raises(FlywheelError, match="generator:scripted-1, whose terms about training on answers are: unstated"):
-        made(tmp_path, server.url)
+        made("")
     bought = len(server.requests)
-    project = made(tmp_path, server.url, terms="outputs_may_train = true")
+    with pytest.raises(FlywheelError, match="non-competing"):
+        made('outputs_may_train = "non-competing"')
+    accepted = made('outputs_may_train = "non-competing"', '[policy]\nmodel_terms = ["non-competing"]\n')
+    first = list(accepted.sets.rglob("train*.jsonl"))
+    allowed = made("outputs_may_train = true")
 
+    assert len(first) == 1
+    assert allowed.tables.read("training_sets").height
     assert bought == len(server.requests) > 5
-    variety = {row["rows_of"]: row for row in diversity_table(project).to_dicts()}
+    variety = {row["rows_of"]: row for row in diversity_table(allowed).to_dicts()}
     assert variety.keys() == {"curated", "synthetic/paraphrase"}
     assert variety["synthetic/paraphrase"]["rows"] == bought
     assert variety["synthetic/paraphrase"]["to_real"] < variety["curated"]["to_real"]
-    assert list(project.sets.rglob("train*.jsonl"))
-
-
-def test_a_policy_accepts_terms(tmp_path: Path, serve: Serve) -> None:
-    server = serve(lambda request: completion(f"Formally: {request.prompt[-60:]}"))
-    terms = 'outputs_may_train = "non-competing"'
-
-    with pytest.raises(FlywheelError, match="non-competing"):
-        made(tmp_path, server.url, terms=terms)
-    made(tmp_path, server.url, terms=terms, policy='[policy]\nmodel_terms = ["non-competing"]\n')
 
 
 def test_a_cap_on_synthetic_rows_stops_the_run_before_the_set(tmp_path: Path, serve: Serve) -> None:
+    """That a run within its caps goes on is shown by `test_estimate`, whose configuration has both."""
     server = serve(lambda request: completion(f"Formally: {request.prompt[-60:]}"))
-    write_project(tmp_path)
-    config = tmp_path / "flywheel.toml"
-    head = config.read_text("utf-8")
-    write_log(tmp_path, "2026-03-01", "app.jsonl", [json.dumps(call(number)) for number in range(12)])
+    caps = "max_synthetic_share = 0.1\nmax_generation = 1"
+    toml = SYNTHESIS.format(url=server.url, terms="outputs_may_train = true", caps=caps)
+    write_project(tmp_path, {"2026-03-01": [call(number) for number in range(12)]}, toml=toml)
 
-    def run(caps: str) -> tuple[int, str]:
-        config.write_text(head + SYNTHESIS.format(url=server.url, terms="outputs_may_train = true", caps=caps), "utf-8")
-        ended = flywheel(tmp_path, "run")
-        return ended.returncode, ended.stdout + ended.stderr
+    ended = flywheel(tmp_path, "run")
+    said = ended.stdout + ended.stderr
 
-    code, said = run("max_synthetic_share = 0.1\nmax_generation = 1")
-    assert code == 1
+    assert ended.returncode == 1
     assert "check synthetic_share_is_capped of mixture/chat (synthetic_share = 0." in said
     assert "generation_is_capped" not in said
     assert not (tmp_path / "data" / "sets").exists()
-
-    code, said = run("max_synthetic_share = 0.9\nmax_generation = 1")
-    assert code == 0, said
 
 
 @pytest.mark.parametrize(

@@ -6,23 +6,40 @@ import pytest
 
 from flywheel.errors import ConfigError
 from flywheel.project import Project
-from flywheel_tests.projects import call, make_all, write_project
+from flywheel_tests.projects import call, make_all, write_log, write_project
 
 DAY = "2026-03-02"
 
 
-def project(folder: Path, extra: str) -> Project:
+TOML = """
+[[synthesize]]
+use = "casing"
+styles = ["upper"]
+{checks}
+
+[[mix]]
+name = "chat"
+take = {{ curated = 1.0, "synthetic/casing" = 1.0 }}
+"""
+
+
+def configured(folder: Path, checks: str) -> Project:
+    return write_project(folder, toml=TOML.format(checks=checks))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of twenty worked answers, every second one of them wrong, of which each test makes what depends on its checks."""
+    made = tmp_path_factory.mktemp("verified")
     work = "Hold the power button of device {0} for ten seconds, then install release {0} of it.\n#### {1}"
     calls = [call(number, reply=work.format(number, number + number % 2 * 7)) for number in range(10, 30)]
-    entry = f'\n[[synthesize]]\nuse = "casing"\nstyles = ["upper"]\n{extra}\n'
-    mix = '[[mix]]\nname = "chat"\ntake = { curated = 1.0, "synthetic/casing" = 1.0 }\n'
-    made = write_project(folder, {DAY: calls}, toml=entry + mix)
-    make_all(made)
+    write_log(made, DAY, "app.jsonl", calls)
     return made
 
 
-def test_rows_that_fail_a_named_check_reach_no_mixture_and_are_counted(tmp_path: Path) -> None:
-    made = project(tmp_path, 'verify = ["math_answer"]')
+def test_rows_that_fail_a_named_check_reach_no_mixture_and_are_counted(folder: Path) -> None:
+    made = configured(folder, 'verify = ["math_answer"]')
+    make_all(made)
 
     synthetic, passed = (made.tables.read(name).height for name in ("synthetic/casing", "verified"))
     mixed = made.tables.read("mixture/chat")
@@ -35,8 +52,9 @@ def test_rows_that_fail_a_named_check_reach_no_mixture_and_are_counted(tmp_path:
     assert passed + left.height == synthetic
 
 
-def test_unverified_rows_are_mixed_with_their_reason_when_the_configuration_says_so(tmp_path: Path) -> None:
-    made = project(tmp_path, 'verify = ["math_answer"]\nunverified = true')
+def test_unverified_rows_are_mixed_with_their_reason_when_the_configuration_says_so(folder: Path) -> None:
+    made = configured(folder, 'verify = ["math_answer"]\nunverified = true')
+    make_all(made)
 
     mixed = made.tables.read("mixture/chat")
     mixed = mixed.filter(mixed["origin"] == "synthetic:casing")
@@ -48,4 +66,4 @@ def test_unverified_rows_are_mixed_with_their_reason_when_the_configuration_says
 
 def test_an_unknown_check_is_an_error_that_names_the_entry(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\[\[synthesize\]\] casing: `verify` names no check 'maths'"):
-        project(tmp_path, 'verify = ["maths"]')
+        configured(tmp_path, 'verify = ["maths"]')
