@@ -59,9 +59,12 @@ def test_a_negotiation_is_scored_by_the_share_that_the_assistant_won(serve: Serv
     outcome = verify(to_batch([child]), to_batch([SEED]))
 
     shown = [json.dumps(request.body) for request in server.requests]
+    as_user = [request.body["messages"] for request in server.requests if "[END]" in request.body["messages"][0]["content"]]
     assert [message.role for message in child.messages] == ["system", *["user", "assistant"] * 2]
     assert [message.text for message in child.messages[1:4]] == ["Would you take 750?", "I want 880.", "Then 850. Deal!"]
     assert "score=0.75" in child.tags
+    assert [row["role"] for row in as_user[1]] == ["system", "user", "assistant", "user"]
+    assert [row["content"] for row in as_user[1][2:]] == ["Would you take 750?", "I want 880."]
     assert not any("900 at most" in one and "700 at least" in one for one in shown if "Read how" not in one)
     assert (made.reasons, outcome.exits.height) == ({}, 0)
 
