@@ -19,6 +19,8 @@ _LINE = re.compile(r"[^\W\d_][^\n\d@:;!?|<>{}=]{1,58}[^\n\d@:;!?|<>{}=,]")
 _CONTACT = frozenset({"STREET_ADDRESS", "PHONE_NUMBER", "EMAIL_ADDRESS", "URL", "ZIP_CODE"})
 _REACH = 250
 """Characters between a signature's name and its first way of contact, at most."""
+_INDENT = 12
+"""Fewer characters than these stand before the name in its line."""
 
 
 def find_titles(text: str, spans: Sequence[Span]) -> list[Span]:
@@ -50,9 +52,8 @@ def _signatures(text: str, spans: Sequence[Span]) -> Iterator[Span]:
 
 def _ends_line(text: str, person: Span) -> bool:
     """Whether a name is the last of its line, and nothing but a form of address stands before it there."""
-    first = text.rfind("\n", max(0, person.start - 12), person.start) + 1
-    alone = first > 0 or person.start < 12
-    return text[person.end : person.end + 1] == "\n" and alone and text[first : person.start].strip().count(" ") == 0
+    before = text[max(0, person.start - _INDENT) : person.start].rpartition("\n")[2]
+    return text[person.end : person.end + 1] == "\n" and len(before) < _INDENT and " " not in before.strip()
 
 
 def _between(text: str, start: int, end: int) -> Iterator[Span]:

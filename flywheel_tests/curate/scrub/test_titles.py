@@ -36,6 +36,7 @@ def test_the_lines_between_name_and_address_of_a_signature_are_job_and_employer(
         "Ida Quist\nPlease call us back.\n020 7946 0958",
         "Ida Quist\nCity: Oru\n020 7946 0958",
         "We saw Ida Quist\nProcess analyst\n020 7946 0958",
+        "Congratulations Ida Quist\nProcess analyst\n020 7946 0958",
         "Ida Quist\n020 7946 0958",
     ],
 )
