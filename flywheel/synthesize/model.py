@@ -218,7 +218,8 @@ class OpenAIModel(Asking):
             raise ConfigError("texts are to be embedded, and there is no [models.embedder] in the configuration that does it")
         if (asked := questions()) is not None:
             asked.add(Asked(EMBEDDER, embedder.name, embedder.settings.license, embedder.settings.terms))
-        return await Embedder(embedder._endpoint, self._answers).embed(texts, seeds)
+        async with embedder._lock(self._answers.key({"embed": list(texts)})):
+            return await Embedder(embedder._endpoint, self._answers).embed(texts, seeds)
 
     async def close(self) -> None:
         """Close the connections of all roles, in the event loop that used them. Asking again opens new ones."""

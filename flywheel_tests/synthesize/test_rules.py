@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from flywheel import plugins
+from flywheel.errors import ConfigError
 from flywheel.plugins import Synthesizer
 from flywheel.records import Message, Part, Record, from_batch, text_message, to_batch
 from flywheel.synthesize.driver import synthesize
@@ -28,7 +30,9 @@ from flywheel.synthesize.verification import build_checks
 from flywheel.synthesize.verification.contract import Known
 from flywheel.synthesize.verify import verify
 from flywheel_tests.shared import shared_data
+from flywheel_tests.synthesize.conftest import Connect, Serve
 from flywheel_tests.synthesize.conversations import chat, chats
+from flywheel_tests.synthesize.scripted_server import embeddings
 
 NEW = ("adversarial_suffix", "gender_swap", "images", "procedural", "random_tokens", "synonyms", "templates")
 LONG = "Please explain how the quick refund for a big order works because the small print of https://a.example/x is hard to read"
@@ -146,6 +150,28 @@ def test_synonyms_come_from_the_users_dictionary_in_the_case_of_the_word(tmp_pat
     assert synonyms(str(file))["broken"] == ("defective", "faulty")
     with pytest.raises(ValueError, match="names no file"):
         Synonyms(dictionary=str(tmp_path / "absent"))
+
+
+def test_synonyms_are_the_nearest_listed_words_by_their_vectors_when_neighbours_are_asked_for(
+    tmp_path: Path, serve: Serve, connect: Connect
+) -> None:
+    directions = {"router": 0, "gateway": 20, "modem": 30, "banana": 90, "kettle": 200}
+    file = tmp_path / "words.txt"
+    file.write_text("\n".join(directions), "utf-8")
+    unit = {word: [math.cos(math.radians(at)), math.sin(math.radians(at))] for word, at in directions.items()}
+    server = serve(lambda request: embeddings(*(unit[text] for text in request.body["input"])))
+    plugin = Synonyms(dictionary=str(file), rate=1, copies=8, neighbours=2, similarity=0.9)
+    model = connect(server, roles={"embedder": {"model": "vectors-1"}})
+
+    seeds = [chat(text, id=text) for text in ("Router or kettle", "My router?", "No such word")]
+    made = [child for batch in synthesize([to_batch(seeds)], plugin, name="t", model=model) for child in from_batch(batch)]
+
+    nearest = ["Gateway or kettle", "My gateway?"]
+    assert [child.prompt for child in made] == nearest, "cos 20 degrees is 0.94, cos 30 degrees 0.87; nothing is near a kettle"
+    assert len(server.requests) == 1, "seeds at work at once pay for the list together"
+    assert children(Synonyms(dictionary=str(file), rate=1), [chat("Router or kettle")]) == []
+    with pytest.raises(ConfigError, match=r"models\.embedder"):
+        list(synthesize([to_batch([chat("A router")])], plugin, name="t", model=connect(server)))
 
 
 # New conversations.
@@ -306,6 +332,8 @@ def test_an_image_that_is_a_reference_or_none_makes_no_child() -> None:
         (Images, {"keep": 1.0}, "keep"),
         (Images, {"operations": ("melt",)}, "no operation 'melt'"),
         (Synonyms, {"rate": 2.0}, "rate"),
+        (Synonyms, {"neighbours": -1}, "neighbours"),
+        (Synonyms, {"similarity": 1.5}, "cosine"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(cls: type, wrong: dict[str, object], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Words of the prompt replaced by their synonyms."""
+"""Words of the prompt replaced by synonyms: those of a dictionary, or the nearest by their vectors."""
 
 import functools
 import random
@@ -30,24 +30,37 @@ class Synonyms:
     stay. A word with several senses is replaced in all: a dictionary for your domain is safer than a general one. `copies`
     children a seed, the same ones every time.
 
+    With `neighbours`, other words of the dictionary count as synonyms too: for each word of the prompt that is listed in it,
+    those so many whose vectors by `[models.embedder]` are nearest, with a cosine of `similarity` at least. A group of one word
+    is then of use, so a plain list of words, one a line, will do. Vectors put opposites (`cheap`, `expensive`) and siblings
+    (`Monday`, `Friday`) close together too: list only words that may stand for each other, and have the rows checked.
+
     Source: Zhang et al. 2015, "Character-level convolutional networks for text classification", section 2.4; Wei and Zou 2019
-    (EDA), for the rate.
+    (EDA), for the rate; Wang and Yang 2015, "That's so annoying!!!", for neighbours of vectors.
     """
 
     dictionary: str | None = None
     rate: float = 0.1
     copies: int = 1
+    neighbours: int = 0
+    similarity: float = 0.7
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 1:
             raise ValueError(f"`rate` is a share of the words, above 0 and at most 1, not {self.rate}")
         if self.copies < 1:
             raise ValueError(f"`copies` is at least 1, not {self.copies}")
+        if self.neighbours < 0:
+            raise ValueError(f"`neighbours` is 0 or more, not {self.neighbours}")
+        if not 0 < self.similarity <= 1:
+            raise ValueError(f"`similarity` is a cosine above 0 and at most 1, not {self.similarity}")
         if self.dictionary is not None and not Path(self.dictionary).is_file():
             raise ValueError(f"`dictionary` names no file: {self.dictionary}")
 
-    async def synthesize(self, seed: Record, model: Model) -> AsyncIterator[Record]:  # noqa: ARG002
+    async def synthesize(self, seed: Record, model: Model) -> AsyncIterator[Record]:
         known = synonyms(self.dictionary)
+        if self.neighbours:
+            known = {**known, **await self._near(seed.prompt, known, model)}
         made = {seed.prompt}
         for copy in range(self.copies):
             dice = random.Random(digest(b"synonyms", seed.id.encode(), str(copy).encode()))
@@ -55,10 +68,27 @@ class Synonyms:
                 made.add(prompt)
                 yield seed.child(prompt=prompt)
 
+    async def _near(self, text: str, known: Mapping[str, tuple[str, ...]], model: Model) -> dict[str, tuple[str, ...]]:
+        """The listed words of a text, each with its synonyms and its nearest other listed words."""
+        import numpy as np
+
+        listed = sorted(known)
+        wanted = sorted({word.lower() for word in _words(text)} & set(listed))
+        if not wanted:
+            return {}
+        vectors = await model.embed(listed)
+        places = [listed.index(word) for word in wanted]
+        cosines = vectors[places] @ vectors.T
+        cosines[range(len(places)), places] = -1
+        found = {}
+        for word, row in zip(wanted, cosines, strict=True):
+            nearest = [int(at) for at in np.argsort(-row, kind="stable")[: self.neighbours] if row[at] >= self.similarity]
+            found[word] = tuple(dict.fromkeys((*known[word], *(listed[at] for at in nearest))))
+        return found
+
     def _replaced(self, text: str, known: Mapping[str, tuple[str, ...]], dice: random.Random) -> str:
-        words: list[str] = []
-        outside_protected(text, lambda part: words.extend(_WORD.findall(part)) or part)  # type: ignore[func-returns-value]
-        replaceable = [at for at, word in enumerate(words) if word.lower() in known]
+        words = _words(text)
+        replaceable = [at for at, word in enumerate(words) if known.get(word.lower())]
         count = min(len(replaceable), max(1, round(self.rate * len(words))))
         chosen = set(dice.sample(replaceable, count))
         numbers = iter(range(len(words)))
@@ -70,9 +100,21 @@ class Synonyms:
         return outside_protected(text, lambda part: _WORD.sub(change, part))
 
 
+def _words(text: str) -> list[str]:
+    """The words that may be replaced, in order."""
+    words: list[str] = []
+
+    def noted(part: str) -> str:
+        words.extend(_WORD.findall(part))
+        return part
+
+    outside_protected(text, noted)
+    return words
+
+
 @functools.lru_cache(maxsize=8)
 def synonyms(dictionary: str | None) -> dict[str, tuple[str, ...]]:
-    """The other words of each word's groups."""
+    """The other words of each listed word's groups; none for a word alone in its group."""
     text = GROUPS.replace("|", "\n") if dictionary is None else Path(dictionary).read_text("utf-8")
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
@@ -80,7 +122,7 @@ def synonyms(dictionary: str | None) -> dict[str, tuple[str, ...]]:
         for word in group:
             others = found.setdefault(word, [])
             others += [other for other in group if other != word and other not in others]
-    return {word: tuple(others) for word, others in found.items() if others}
+    return {word: tuple(others) for word, others in found.items()}
 
 
 def _cased(word: str, like: str) -> str:
