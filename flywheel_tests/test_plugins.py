@@ -8,6 +8,7 @@ import textwrap
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from flywheel import plugins
 from flywheel.curate.judge import judge
 from flywheel.errors import PluginError
-from flywheel.settings import DEFAULT_FILTERS
+from flywheel.settings import DEFAULT_FILTERS, load_settings
 from flywheel.testing import awkward_records
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -199,21 +200,28 @@ def test_the_plugin_package_in_the_tree_builds_and_its_own_tests_pass_when_insta
     assert "skipped" not in ran.stdout
 
 
-def _guide() -> tuple[dict[str, str], list[str]]:
-    """The guide's blocks: those that name a file in their first line, and the Python that is run as it stands."""
-    files, scripts = {}, []
+class _Guide(NamedTuple):
+    """The guide's blocks: those that name a file in their first line, Python that is run as it stands, and settings."""
+
+    files: dict[str, str]
+    scripts: list[str]
+    settings: list[str]
+
+
+def _guide() -> _Guide:
+    guide = _Guide({}, [], [])
     for language, block in re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "plugins" / "README.md").read_text(), re.M | re.S):
         first, rest = block.split("\n", 1)
         if named := re.fullmatch(r"# ([\w/]+\.(?:py|toml))", first):
-            files[named[1]] = rest
-        elif language == "python":
-            scripts.append(block)
-    return files, scripts
+            guide.files[named[1]] = rest
+        elif language in ("python", "toml"):
+            (guide.scripts if language == "python" else guide.settings).append(block)
+    return guide
 
 
 def test_the_authors_guide_builds_installs_and_passes_its_own_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files, scripts = _guide()
-    for name, text in files.items():
+    guide = _guide()
+    for name, text in guide.files.items():
         (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "project" / name).write_text(text)
     (tmp_path / "project" / "flywheel_tone" / "__init__.py").touch()
@@ -223,21 +231,19 @@ def test_the_authors_guide_builds_installs_and_passes_its_own_tests(tmp_path: Pa
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "2 passed" in ran.stdout
-    assert {kind for kind in plugins.GROUPS for p in plugins.installed(kind) if p.distribution == "flywheel-tone"} == {
-        "source",
-        "filter",
-        "synthesizer",
-        "format",
-    }
-    assert scripts
-    for script in scripts:
+    assert "3 passed" in ran.stdout
+    assert [kind for kind in plugins.GROUPS if all(p.distribution != "flywheel-tone" for p in plugins.installed(kind))] == []
+    assert guide.scripts
+    for script in guide.scripts:
         exec(compile(script, "plugins/README.md", "exec"), {})
+    (tmp_path / "flywheel.toml").write_text("\n".join(['[project]\nname = "guide"', *guide.settings]))
+    settings = load_settings(tmp_path / "flywheel.toml")
+    assert [filter.use for filter in settings.filters] == ["shouting"]
+    assert [rule.method for rule in settings.duplicates] == ["same_words"]
 
 
 def test_the_guides_first_plugin_is_as_short_as_it_says() -> None:
-    files, _ = _guide()
-    code = files["flywheel_tone/shouting.py"]
+    code = _guide().files["flywheel_tone/shouting.py"]
     counted = [line for line in code.splitlines() if line.strip() and not line.strip().startswith(('"""', "#"))]
 
     assert len(counted) <= 15
