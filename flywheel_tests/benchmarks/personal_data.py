@@ -346,8 +346,8 @@ def main() -> None:
         measured = measure_canaries(canary_records(540, seed=7), settings=Scrub(ner=ner), key=b"benchmark")
         for row in measured.iter_rows(named=True):
             over = "" if row["over_masking"] is None else f", over-masking {row['over_masking']:.4f}"
-            recall = "never planted" if row["recall"] is None else f"recall {row['recall']:.3f}"
-            print(f"    {row['entity']:<18} {row['found']:>4} of {row['planted']}, {recall}{over}")
+            share = "never planted" if row["recall"] is None else f"recall {row['recall']:.3f}"
+            print(f"    {row['entity']:<18} {row['found']:>4} of {row['planted']}, {share}{over}")
     print(f"speed: CPU seconds for {CHATS:,} chats of two messages: the work, and the whole process with imports and models")
     s = {engine: speed(engine) for engine in ENGINES}
     for engine, seconds in s.items():
