@@ -323,10 +323,10 @@ def test_a_child_names_every_model_its_terms_and_parameters(serve: Serve, connec
     (child,) = (child for batch in made for child in from_batch(batch))
 
     assert child.model == "teacher-1"
-    assert child.licenses == ("CC-BY-4.0", "MIT", "Vendor terms")
+    assert child.licenses == ("CC-BY-4.0", "Vendor terms", "MIT")
     assert [tag for tag in child.tags if not tag.startswith(("plugin=", "request="))] == [
-        *("terms=forbidden", "terms=allowed", "terms=non-competing"),
-        *("asked=teacher:teacher-1(max_tokens=100,temperature=0.7)", "asked=judge:judge-1(max_tokens=100)"),
+        *("terms=forbidden", "terms=non-competing", "terms=allowed"),
+        *("asked=judge:judge-1(max_tokens=100)", "asked=teacher:teacher-1(max_tokens=100,temperature=0.7)"),
     ]
     assert sum(tag.startswith("request=") for tag in child.tags) == 2
     assert made.cost.requests == 2
