@@ -22,6 +22,7 @@ _OF_ONE_DAY: dict[str, Callable[[Project, str, str, int], Made]] = {
 }
 _OF_ALL_DAYS: dict[str, Callable[[Project, str, int], Made]] = {
     "log_files": ingest.log_files,
+    "review": curate.review,
     "duplicates": curate.duplicates,
     "similar": similar.similar,
     "splits": build.splits,

@@ -163,7 +163,7 @@ _SOMEBODY = re.compile(
     r"\b[A-Z]\w+ (?:now )?)\Z"
 )
 _COMPANY = re.compile(
-    rf"(?<!\w)(?:\d{{1,4}} )?(?:{CAPITALISED}|&)(?: (?:{CAPITALISED}|&)){{0,3}},? "
+    rf"(?<!\w)(?:(?!(?:19|20)\d\d )\d{{1,4}} )?(?:{CAPITALISED}|&)(?: (?:{CAPITALISED}|&)){{0,3}},? "
     rf"(?:Inc|LLC|Ltd|GmbH|Corp|Corporation|PLC|S\.A\.|AG|"
     rf"B\.V\.|Pty|KG|Limited|Incorporated)\b\.?"
 )
