@@ -309,6 +309,33 @@ def test_a_wait_that_the_server_asks_for_holds_back_the_others_too(serve: Serve,
     assert all(request.at - server.requests[0].at >= 0.2 for request in server.requests[1:])
 
 
+def test_a_question_that_is_cancelled_on_its_way_is_counted_with_the_most_that_it_can_have_cost(
+    serve: Serve, connect: Connect
+) -> None:
+    server = serve(lambda _: HANG)
+    model = connect(server)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(model.ask("Say it."))
+        await asyncio.to_thread(server.wait_for, 1)
+        task.cancel()
+        await asyncio.wait([task])
+        await model.close()
+
+    asyncio.run(cancelled())
+
+    assert model.cost.requests == 1
+    assert model.cost.answers == 0
+    assert model.cost.uncertain_dollars > 100 * 2e-6
+
+
+def test_the_time_that_a_question_waits_for_its_turn_is_not_taken_from_its_deadline(serve: Serve, connect: Connect) -> None:
+    server = serve(lambda _: completion(), delay=0.5)
+    model = connect(server, concurrency=1, deadline=3.0)
+
+    assert ask(model, *(f"Question {number}" for number in range(8))) == ["Fine."] * 8
+
+
 def test_a_budget_without_a_price_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="dollars_per_million_input"):
         ModelSettings(model="m", budget_dollars=1.0)
