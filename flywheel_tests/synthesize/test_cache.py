@@ -20,7 +20,7 @@ from flywheel.synthesize.model import OpenAIModel
 from flywheel.synthesize.synthesizers.paraphrase import Paraphrase
 from flywheel_tests.synthesize.conftest import Connect, Serve
 from flywheel_tests.synthesize.conversations import chats
-from flywheel_tests.synthesize.scripted_server import HANG, completion
+from flywheel_tests.synthesize.scripted_server import HANG, ScriptedServer, completion
 
 
 def on_disk(folder: Path) -> bytes:
@@ -157,7 +157,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("other", OTHERS)
 def test_an_answer_of_one_model_under_one_setting_is_no_answer_of_another(other: str, serve: Serve, connect: Connect) -> None:
-    server = serve(lambda _: completion(f"Number {len(server.requests)}."))
+    server: ScriptedServer = serve(lambda _: completion(f"Number {len(server.requests)}."))
     model, another = connect(server, temperature=0.7, seed=7), connect(server, **{"temperature": 0.7, "seed": 7, **OTHERS[other]})
 
     assert asked(model, another, model) == ["Number 1.", "Number 2.", "Number 1."]

@@ -281,6 +281,13 @@ def test_of_ten_thousand_requests_with_faults_at_random_every_row_is_accounted_f
     assert made.cost.prompt_tokens + made.cost.completion_tokens == tokens
 
 
+def test_the_terms_of_a_seed_stay_with_a_child_whose_synthesizer_drops_its_tags() -> None:
+    children, _ = run([chat(tags=("terms=forbidden", "short"))], Tampering({"tags": ()}))
+
+    assert ["terms=forbidden" in child.tags for child in children] == [True, True]
+    assert ["short" in child.tags for child in children] == [False, True]
+
+
 def test_a_synthesizer_runs_where_an_event_loop_is_at_work(serve: Serve, connect: Connect) -> None:
     model = connect(serve(lambda request: completion(f"Re: {request.prompt}")))
 
