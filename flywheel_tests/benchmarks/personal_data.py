@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import random
 import re
 import resource
 import subprocess
@@ -22,6 +23,7 @@ from flywheel.curate.scrub.patterns import email_recognizer, phone_recognizer
 from flywheel.curate.scrub.replace import Conversation, Detection
 from flywheel.records import Message, Part, Record, ToolCall, from_batch, text_message, to_batch
 from flywheel.sections import Scrub
+from flywheel_tests.foreign_texts import foreign_texts
 from flywheel_tests.shared import DATA
 
 Interval = tuple[int, int]
@@ -217,13 +219,12 @@ def masked_words(texts: Sequence[str], detectors: Detectors) -> tuple[int, int]:
     return words, masked
 
 
-CHATS = 6000
 ENGINES = ("small", "rules", "none", "presidio", "presidio with the model")
 """What is timed: three settings of `ner`, and Presidio with the same recognizers, without and with the same model."""
 
 
 class Speed(NamedTuple):
-    """CPU seconds for `CHATS` chats: of the work alone, after a first call that loads what is loaded once, and of the whole
+    """CPU seconds for all `chats`: of the work alone, after a first call that loads what is loaded once, and of the whole
     process from its start, imports, models and reading the chats included."""
 
     work: float
@@ -240,11 +241,12 @@ def speed(engine: str) -> Speed:
 
 
 def chats() -> list[tuple[str, str]]:
-    """Two messages each, no text twice: BANKING77's, and in every eighth chat a document of presidio-research instead."""
-    queries = [row["text"] for part in ("test", "train") for row in banking(part)]
-    unique = iter(dict.fromkeys(queries))
-    documents = iter(presidio_documents())
-    return [(next(unique), next(documents).text if i % 8 == 0 else next(unique)) for i in range(CHATS)]
+    """Two messages each, no text twice, those of the data sets mixed."""
+    queries = (row["text"] for part in ("test", "train") for row in banking(part))
+    problems = ordinary_texts("gsm8k/train.jsonl.gz", ("question", "answer"), count=100_000)
+    unique = [*dict.fromkeys([*queries, *problems, *foreign_texts()])]
+    random.Random(0).shuffle(unique)
+    return list(zip(unique[::2], unique[1::2], strict=False))
 
 
 def banking(part: str) -> list[dict[str, str]]:
@@ -348,11 +350,12 @@ def main() -> None:
             over = "" if row["over_masking"] is None else f", over-masking {row['over_masking']:.4f}"
             share = "never planted" if row["recall"] is None else f"recall {row['recall']:.3f}"
             print(f"    {row['entity']:<18} {row['found']:>4} of {row['planted']}, {share}{over}")
-    print(f"speed: CPU seconds for {CHATS:,} chats of two messages: the work, and the whole process with imports and models")
+    count = len(chats())
+    print(f"speed: CPU seconds for {count:,} chats of two messages: the work, and the whole process with imports and models")
     s = {engine: speed(engine) for engine in ENGINES}
     for engine, seconds in s.items():
         name = engine if "presidio" in engine else f"ner = {engine}"
-        print(f"    {name:<24} {seconds.work:6.2f}  {seconds.process:6.2f}  ({CHATS / seconds.work:,.0f} chats per CPU second)")
+        print(f"    {name:<24} {seconds.work:6.2f}  {seconds.process:6.2f}  ({count / seconds.work:,.0f} chats per CPU second)")
     for ours, theirs in (("none", "presidio"), ("rules", "presidio"), ("small", "presidio with the model")):
         ratios = [theirs_took / ours_took for ours_took, theirs_took in zip(s[ours], s[theirs], strict=True)]
         print(f"    {theirs} takes {ratios[0]:.1f} times the CPU of ner = {ours}, {ratios[1]:.1f} times with the whole process")

@@ -1,13 +1,10 @@
 """What the gates keep from Presidio's recognizers: nothing true. The reference runs every recognizer on every whole text."""
 
-import gzip
 import hashlib
-import json
 import re
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from presidio_analyzer import Pattern, PatternRecognizer
@@ -19,7 +16,7 @@ from flywheel.curate.scrub.gates import THRESHOLD, gate_recognizers, our_recogni
 from flywheel.curate.scrub.patterns import email_recognizer, find_patterns, phone_recognizer
 from flywheel.errors import ConfigError
 from flywheel.sections import Scrub
-from flywheel_tests.shared import shared_data
+from flywheel_tests.foreign_texts import foreign_texts
 
 LISTED = Path(__file__).parent / "lost_hits.tsv"
 """Text (first 12 digits of its SHA-256), position, entity, why it is a false alarm. The list is that of the whole corpus. A
@@ -42,38 +39,6 @@ class Hit(NamedTuple):
     start: int
     entity: str
     value: str
-
-
-def corpus() -> Iterator[str]:
-    seen = set()
-    for text in texts():
-        if text not in seen:
-            seen.add(text)
-            yield text
-
-
-def texts() -> Iterator[str]:
-    for document in json.loads((shared_data("pii") / "presidio_synth_v2_even.json").read_text("utf-8")):
-        yield document["full_text"]
-    for folder, file in (
-        ("arena_hard", "question_v2.0.jsonl.gz"),
-        ("oasst_en100", "en_100_tree.jsonl.gz"),
-        ("taskmaster", "tm4_data_07.jsonl.gz"),
-        ("tau_bench", "gpt-4o-airline.trajectories.jsonl.gz"),
-    ):
-        with gzip.open(shared_data(folder) / file, "rt", encoding="utf-8") as lines:
-            for line in islice(lines, 20 if folder == "tau_bench" else None):
-                yield from strings(json.loads(line))
-    with gzip.open(shared_data("abcd") / "abcd_sample.json.gz", "rt", encoding="utf-8") as stream:
-        yield from strings(json.load(stream))
-
-
-def strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str) and " " in value:
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from strings(item)
 
 
 def lost(text: str) -> Iterator[Hit]:
@@ -104,7 +69,9 @@ def listed() -> dict[tuple[str, int, str], str]:
 def test_every_hit_that_plain_presidio_has_and_we_have_not_is_listed_as_a_false_alarm() -> None:
     known = listed()
     listed_texts = {digest for digest, _, _ in known}
-    sample = [text for text in corpus() if re.search(r"\d|@", text) and (digest_of(text) in listed_texts or one_in(4, text))]
+    sample = [
+        text for text in foreign_texts() if re.search(r"\d|@", text) and (digest_of(text) in listed_texts or one_in(4, text))
+    ]
 
     missing = [hit for text in sample for hit in lost(text)]
 
@@ -115,13 +82,13 @@ def test_every_hit_that_plain_presidio_has_and_we_have_not_is_listed_as_a_false_
 
 def test_the_house_numbers_that_presidio_takes_for_a_phone_are_masked_as_an_address() -> None:
     ((digest, start, _),) = (hit for hit, reason in listed().items() if reason == "address")
-    (text,) = (text for text in corpus() if digest_of(text) == digest)
+    (text,) = (text for text in foreign_texts() if digest_of(text) == digest)
 
     assert any(s.start <= start < s.end and s.entity == "STREET_ADDRESS" for s in detect(text, choose_detectors(Scrub())))
 
 
 def test_gates_alone_lose_nothing_that_the_recognizers_behind_them_find(monkeypatch: pytest.MonkeyPatch) -> None:
-    sample = [text for text in corpus() if re.search(r"\d|:", text) and one_in(2 if len(text) < 400 else 16, text)]
+    sample = [text for text in foreign_texts() if re.search(r"\d|:", text) and one_in(2 if len(text) < 400 else 16, text)]
     sample += ["codice fiscale RSSMRA85T10A562S", "my driver license is A1234567, passport 123456789, postcode sw1a 1aa"]
     gated = [find_patterns(text, Scrub().regions) for text in sample]
 
