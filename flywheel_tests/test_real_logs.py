@@ -44,7 +44,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     urls = [*(f"{folder}/*" for folder in folders), "logs/*"]
     sets = "".join(f'\n[[sets]]\nname = "{name}"\nformat = "{format_}"\n' for name, format_ in SETS.items())
     head = '[project]\nname = "real"\nstart = "2026-01-01"\nend = "2026-01-01"\n'
-    (root / "flywheel.toml").write_text(f"{head}\n[logs]\nurl = {json.dumps(urls)}\n[scrub]\nner = \"rules\"\n{sets}", "utf-8")
+    (root / "flywheel.toml").write_text(f'{head}\n[logs]\nurl = {json.dumps(urls)}\n[scrub]\nner = "rules"\n{sets}', "utf-8")
     printed = succeeded(flywheel("run", cwd=root))
     project = Project.open(root / "flywheel.toml")
     first = versions(project)
