@@ -1,7 +1,7 @@
 r"""Presidio's recognizers behind gates: which texts each of them can match at all.
 
 A gate is a regular expression that every text which the recognizer can match also matches, so a gated text loses nothing.
-Presidio's expressions ignore case; so do the gates.
+Presidio's expressions ignore case; the gates look at the text in lower case, which takes half the time of ignoring it.
 """
 
 import re
@@ -15,9 +15,9 @@ THRESHOLD = 0.4
 """The least score that counts: Presidio gives phones 0.4 whatever they are."""
 
 _ANYTHING = re.compile("")
-_IDENTIFIER = r"(?:[A-Za-z0-9][ -]?){0,9}\d[A-Za-z0-9 -]{0,3}\d"
+_IDENTIFIER = r"(?:[a-z0-9][ -]?){0,9}\d[a-z0-9 -]{0,3}\d"
 _DIGIT_RUN = r"(?:\d[ .-]?){6}"
-_NINE = r"[A-Za-z0-9]{8}\d"
+_NINE = r"[a-z0-9]{8}\d"
 
 
 class Gated(NamedTuple):
@@ -38,11 +38,11 @@ class Gated(NamedTuple):
     cue_only: bool
     ours: bool
 
-    def admits(self, text: str, longest: int) -> bool:
-        """Whether the recognizer may find something in a text whose longest run of digits has this length."""
-        if longest < self.digits or (self.needs_words and not (self.words and self.words.search(text))):
+    def admits(self, lower: str, longest: int) -> bool:
+        """Whether the recognizer may find something in a text, here in lower case, whose longest run of digits has this length."""
+        if longest < self.digits or (self.needs_words and not (self.words and self.words.search(lower))):
             return False
-        return self.gate.search(text) is not None
+        return self.gate.search(lower) is not None
 
 
 _GATES: dict[str, tuple[str, str | None, int]] = {
@@ -55,7 +55,7 @@ _GATES: dict[str, tuple[str, str | None, int]] = {
     "UsPassportRecognizer": (r"\d{8}", "PASSPORT", 8),
     "UsBankRecognizer": (r"\d{8}", "ACCOUNT_ID", 8),
     "UsLicenseRecognizer": (_IDENTIFIER, None, 0),
-    "UsMbiRecognizer": (r"[1-9][A-Z][A-Z0-9]\d-?[A-Z]", None, 0),
+    "UsMbiRecognizer": (r"[1-9][a-z][a-z0-9]\d-?[a-z]", None, 0),
     "AbaRoutingRecognizer": (r"\d{4}-?\d{4}-?\d", "ACCOUNT_ID", 9),
     "MedicalLicenseRecognizer": (r"[a-z][a-z9]\d{7}", None, 7),
     "NhsRecognizer": (r"\d{3}[- ]?\d{3}[- ]?\d{4}", None, 10),
@@ -85,7 +85,7 @@ _GATES: dict[str, tuple[str, str | None, int]] = {
     "DeFuehrerscheinRecognizer": (r"[a-z]{2}\d{8}", None, 8),
     "DeTaxIdRecognizer": (r"\d{11}", None, 11),
     "PlPeselRecognizer": (r"\d{11}", None, 11),
-    "FiPersonalIdentityCodeRecognizer": (r"\d{6}[+\-A-Za-z]", None, 6),
+    "FiPersonalIdentityCodeRecognizer": (r"\d{6}[+\-a-z]", None, 6),
     "SePersonnummerRecognizer": (r"\d{6}[-+]?\d{4}", None, 10),
     "SgFinRecognizer": (r"[a-z]\d{7}[a-z]", None, 7),
     "ZaIdNumberRecognizer": (r"\d{13}", None, 13),
@@ -118,7 +118,7 @@ def our_recognizers() -> tuple[Gated, ...]:
         made.append(
             Gated(
                 recognizer=recognizer,
-                gate=re.compile(gate, re.IGNORECASE),
+                gate=re.compile(gate),
                 entity=entity or recognizer.supported_entities[0],
                 words=_words(recognizer),
                 digits=digits,
@@ -163,8 +163,8 @@ def threshold(recognizer: Any, entity: str) -> float:
 
 
 def _words(recognizer: Any) -> re.Pattern[str] | None:
-    words = "|".join(re.escape(word) for word in recognizer.context or ())
-    return re.compile(rf"(?i)(?<!\w)(?:{words})(?!\w)") if words else None
+    words = "|".join(re.escape(word.lower()) for word in recognizer.context or ())
+    return re.compile(rf"(?<!\w)(?:{words})(?!\w)") if words else None
 
 
 def _needs_words(recognizer: Any) -> bool:

@@ -59,17 +59,18 @@ def _emails(text: str) -> Iterator[Span]:
 
 def _by_recognizers(text: str) -> Iterator[Span]:
     longest = max((match.end() - match.start() for match in _RUN.finditer(text)), default=0)
+    lower = text.lower()
     for gated in our_recognizers():
-        if gated.admits(text, longest):
+        if gated.admits(lower, longest):
             yield from _by_recognizer(text, gated)
 
 
 def _by_recognizer(text: str, gated: Gated) -> Iterator[Span]:
     recognizer = gated.recognizer
-    if not gated.ours and not gated.admits(text, 0):
+    if not gated.ours and not gated.admits(text.lower(), 0):
         return
     for found in recognizer.analyze(text, recognizer.supported_entities, None):
-        before = text[max(0, found.start - _CONTEXT_CHARACTERS) : found.start]
+        before = text[max(0, found.start - _CONTEXT_CHARACTERS) : found.start].lower()
         cue = gated.words is not None and gated.words.search(before) is not None
         if found.score + _CONTEXT_BONUS * cue < threshold(recognizer, found.entity_type):
             continue
