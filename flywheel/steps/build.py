@@ -32,6 +32,16 @@ TRAINING_SETS = pa.schema(
     ]
 )
 
+COSTS = pa.schema(
+    [
+        column("seeds", pa.int64(), "seed records that were read"),
+        column("rows", pa.int64(), "children that the synthesizer made of them"),
+        column("dollars", pa.float64(), "what the model's answers cost when they were bought, in this run or an earlier one"),
+        column("prompt_tokens", pa.int64(), "of the answers bought in the last run"),
+        column("completion_tokens", pa.int64(), "of the answers bought in the last run"),
+    ]
+)
+
 LABELS = pa.schema(
     [
         column("id", pa.string(), "the record of the row"),
@@ -84,13 +94,17 @@ def synthetic(project: Project, name: str, fingerprint: int) -> Made:
         file_exits(project.tables, table, made.child_exits, fingerprint=fingerprint)
 
     written = project.tables.write(table, made, schema=SCHEMA, fingerprint=fingerprint, before_commit=refused)
+    cost = made.cost
+    paid = {"seeds": made.seeds, "rows": written.rows, "dollars": cost.dollars + cost.saved_dollars}
+    paid |= {"prompt_tokens": cost.prompt_tokens, "completion_tokens": cost.completion_tokens}
+    project.tables.write("synthesis_costs", pl.DataFrame([paid]), schema=COSTS, fingerprint=fingerprint, synthesizer=name)
     reasons = {("dropped", reason): count for reason, count in made.child_exits.group_by("reason").len().iter_rows()}
     seeds = {
         "seeds": made.seeds,
         "seeds_used": made.made,
         "seeds_left": dict(made.seed_exits.group_by("reason").len().iter_rows()),
     }
-    return Made(table, made.children, written.rows, written.version, reasons, seeds | dataclasses.asdict(made.cost))
+    return Made(table, made.children, written.rows, written.version, reasons, seeds | dataclasses.asdict(cost))
 
 
 def verified(project: Project, _: str, fingerprint: int) -> Made:
@@ -118,8 +132,24 @@ def verified(project: Project, _: str, fingerprint: int) -> Made:
                 yield batch.height, Outcome(passed.kept, pl.concat([whole.exits, passed.exits]))
 
     made = write_stage(project.tables, "verified", outcomes(), fingerprint=fingerprint)
+    made.extra["yield"] = _yield(project)
     made.extra["diversity"] = diversity_table(project)
     return made
+
+
+def _yield(project: Project) -> pl.DataFrame:
+    """One row a synthesizer: `made`, `accepted`, `dollars`, `dollars_per_accepted_row` (null where none was accepted)."""
+    origin = pl.col("origin").str.strip_prefix("synthetic:").alias("synthesizer")
+    accepted = project.tables.scan("verified").group_by(origin).agg(accepted=pl.len()).collect()
+    return (
+        project.tables.read("synthesis_costs")
+        .filter(pl.col("synthesizer").is_in([entry.name for entry in project.settings.synthesize]))
+        .join(accepted, on="synthesizer", how="left")
+        .with_columns(pl.col("accepted").fill_null(0))
+        .with_columns(per_row=pl.when(pl.col("accepted") > 0).then(pl.col("dollars") / pl.col("accepted")))
+        .select("synthesizer", pl.col("rows").alias("made"), "accepted", "dollars", dollars_per_accepted_row="per_row")
+        .sort("synthesizer")
+    )
 
 
 def source_rows(

@@ -28,6 +28,8 @@ outputs_may_train = true
 [models.teacher]
 model = "teacher-1"
 outputs_may_train = true
+dollars_per_million_input = 1000.0
+dollars_per_million_output = 1000.0
 
 [models.judge]
 model = "judge-1"
@@ -174,6 +176,18 @@ def test_a_node_tells_what_it_refused_and_what_was_paid_for_is_not_asked_again(p
     assert (told.rows_in, told.rows) == (SEEDS, SEEDS - 1)
     assert told.reasons == {("dropped", "low_grade"): 1}
     assert told.extra["requests"] == 0
+
+
+def test_the_cost_of_a_row_that_was_accepted_counts_what_was_bought_earlier_too(project: Project) -> None:
+    make(project, "synthetic/distill")
+    again = make(project, "verified").extra["yield"]
+
+    told = {row["synthesizer"]: row for row in again.iter_rows(named=True)}
+    teacher = told["distill"]
+    assert (teacher["made"], teacher["accepted"]) == (SEEDS - 1, SEEDS - 1)
+    assert teacher["dollars"] > 0
+    assert teacher["dollars_per_accepted_row"] == teacher["dollars"] / (SEEDS - 1)
+    assert {row["dollars"] for name, row in told.items() if name != "distill"} == {0.0}
 
 
 def test_pairs_that_a_judge_prefers_both_ways_are_a_preference_set(project: Project) -> None:
