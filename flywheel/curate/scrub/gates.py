@@ -39,7 +39,7 @@ class Gated(NamedTuple):
     ours: bool
 
     def admits(self, lower: str, longest: int) -> bool:
-        """Whether the recognizer may find something in a text, here in lower case, whose longest run of digits has this length."""
+        """Whether it may find something in a text, given in lower case, whose longest run of digits has this length."""
         if longest < self.digits or (self.needs_words and not (self.words and self.words.search(lower))):
             return False
         return self.gate.search(lower) is not None
