@@ -23,7 +23,7 @@ scrubbed = node(
     "scrubbed",
     group=GROUP,
     kinds={"presidio"},
-    description="Conversations with secrets and personal data replaced by placeholders that stay the same within a conversation.",
+    description="Conversations with secrets and personal data replaced, by placeholders or surrogates that stay the same within a conversation.",
 )
 signatures = node(
     "signatures",
