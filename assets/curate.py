@@ -23,7 +23,7 @@ scrubbed = node(
     "scrubbed",
     group=GROUP,
     kinds={"presidio"},
-    description="Conversations with secrets and personal data replaced, by placeholders or surrogates that stay the same within a conversation.",
+    description="Conversations whose secrets and personal data are placeholders or surrogates, the same throughout each.",
 )
 signatures = node(
     "signatures",

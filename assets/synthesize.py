@@ -29,7 +29,7 @@ if synthetic:
             "verified",
             group=GROUP,
             kinds={"polars"},
-            description="Synthetic records that hold every rule (whole, callable, new, of sane length) and pass the checks of their entry. No others are mixed.",
+            description="Synthetic records that hold every rule and pass the checks of their entry. No others are mixed.",
         )
     )
 
