@@ -108,14 +108,14 @@ def trace(config: str, record_id: str) -> None:
     from flywheel.inspect.trace import id_on_line, render, trace
     from flywheel.project import Project
 
-    tables = Project.open(config).tables
+    project = Project.open(config)
     file, colon, line = record_id.rpartition(":")
     try:
         if colon and line.isdecimal() and Path(file).is_file():
             record_id = id_on_line(file, int(line))
     except (LookupError, FileNotFoundError) as error:
         raise FlywheelError(str(error)) from None
-    steps = trace(record_id, tables=tables)
+    steps = trace(record_id, tables=project.tables, sets=project.sets)
     if not steps:
         raise FlywheelError(f'no table knows {record_id!r}. `flywheel sql "select id from records limit 5"` shows some ids.')
     click.echo("\n".join(render(record_id, steps)))

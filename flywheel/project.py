@@ -57,9 +57,13 @@ class Project:
         from flywheel.synthesize.cache import Answers
         from flywheel.synthesize.roles import connect
 
-        home = self.settings.root / ".flywheel" if "://" in self.settings.data else Path(self.settings.data)
-        home.mkdir(parents=True, exist_ok=True)
-        return connect(self.settings.model, self.settings.models, answers=Answers(home / "answers.sqlite", self.key))
+        self.home.mkdir(parents=True, exist_ok=True)
+        return connect(self.settings.model, self.settings.models, answers=Answers(self.home / "answers.sqlite", self.key))
+
+    @property
+    def home(self) -> Path:
+        """The folder for what has to be on this machine: that of the tables, or `.flywheel` where those lie in a store."""
+        return self.settings.root / ".flywheel" if self.settings.remote else Path(self.settings.data)
 
     def find_files(self) -> pl.DataFrame:
         """The log files as they are now, with the columns of `LOG_FILES` and `public`, the `[[public]]` data set of each.
@@ -116,14 +120,13 @@ class Project:
 
     @property
     def review_list(self) -> Path:
-        """The file that lists what waits for a decision, beside the tables, or below `.flywheel` where those are remote."""
-        home = self.settings.root / ".flywheel" if "://" in self.settings.data else Path(self.settings.data)
-        return home / "review" / "review.csv"
+        """The file that lists what waits for a decision."""
+        return self.home / "review" / "review.csv"
 
     @property
     def sets(self) -> Path:
         """The folder of the exported training sets, one below it a set: on this machine, wherever the tables lie."""
-        return (self.settings.root if "://" in self.settings.data else Path(self.settings.data)) / "sets"
+        return (self.settings.root if self.settings.remote else Path(self.settings.data)) / "sets"
 
 
 def check_plugins(settings: Settings) -> None:

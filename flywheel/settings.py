@@ -116,6 +116,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return where if self.sample is None else f"{where}/sample-{self.sample}"
 
     @property
+    def remote(self) -> bool:
+        """Whether the tables lie in a store, behind a URL."""
+        return "://" in self.data
+
+    @property
     def landing(self) -> str:
         """URL or absolute folder of the files that `[[sql]]` rows land in, the same for a sample."""
         return msgspec.structs.replace(self, sample=None).data.rstrip("/") + "/landing"

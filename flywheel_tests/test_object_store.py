@@ -11,7 +11,8 @@ import pytest
 import s3fs
 
 from flywheel.inspect.sql import open_views
-from flywheel_tests.projects import call, make_all, write_project
+from flywheel.inspect.trace import trace
+from flywheel_tests.projects import call, call_id, make_all, write_project
 
 SERVER = """
 import sys
@@ -68,6 +69,10 @@ def test_logs_tables_and_sets_of_a_project_lie_in_an_object_store(store: Any, tm
     local = (project.sets / "chat" / "latest").resolve()
     assert local.is_relative_to(tmp_path)
     assert {Path(path).name: store.cat(path) for path in uploaded} == {path.name: path.read_bytes() for path in local.iterdir()}
+
+    traced = trace(call_id(3), tables=project.tables, sets=project.sets)
+    assert next(step.stage for step in traced if step.what == "present") == "records"
+    assert traced[-1].stage == "sets/chat"
 
     put(store, "2026-03-03", "c.jsonl", range(10, 12))
     put(store, "2026-03-03", "copy.jsonl", range(6))

@@ -38,7 +38,7 @@ class TraceStep:
         return f"{self.stage:<16} {self.what:<12} {told}".rstrip()
 
 
-def trace(id: str, *, tables: Tables, stages: Sequence[str] = STAGES) -> list[TraceStep]:
+def trace(id: str, *, tables: Tables, sets: Path | None = None, stages: Sequence[str] = STAGES) -> list[TraceStep]:
     """All steps of a record's way, in the order of `stages`; empty when nothing knows the id.
 
     Steps are `read` (file, offset, length, dialect) or `made` (from parents), `present` (in a stage's table), `seeded` (a
@@ -48,12 +48,13 @@ def trace(id: str, *, tables: Tables, stages: Sequence[str] = STAGES) -> list[Tr
 
     Args:
         id: a record's id.
-        tables: the project's tables; sets are looked for as `sets/NAME/latest` below the same root.
+        tables: the project's tables.
+        sets: the folder of the exported sets, with `NAME/latest`; `sets` beside the tables when None.
         stages: tables of records, in the graph's order. Other tables of records (`synthetic/NAME`, `mixture/NAME`) follow.
     """
     steps: list[TraceStep] = []
     exits = _rows(tables, "exits", pl.col("id") == id)
-    known = [*stages, *(name for name in _names(tables) if name not in (*stages, *_ASIDE))]
+    known = [*stages, *(name for name in tables.names() if name not in (*stages, *_ASIDE))]
     for stage in known:
         for row in _rows(tables, stage, pl.col("id") == id):
             if not any(step.what in ("read", "made") for step in steps):
@@ -72,7 +73,7 @@ def trace(id: str, *, tables: Tables, stages: Sequence[str] = STAGES) -> list[Tr
     if "scrubbed" not in known:
         steps += [*_repeats(id, tables), *_verdicts(id, tables)]
     steps += [_exit(str(row.get("stage")), row) for row in exits if row.get("stage") not in known]
-    return steps + _exports(id, tables)
+    return steps + _exports(id, sets or Path(tables.root) / "sets")
 
 
 def id_on_line(file: str | Path, line: int) -> str:
@@ -123,20 +124,16 @@ def _repeats(id: str, tables: Tables) -> list[TraceStep]:
     return steps
 
 
-def _exports(id: str, tables: Tables) -> list[TraceStep]:
+def _exports(id: str, sets: Path) -> list[TraceStep]:
     """The lines of the newest version of every set that hold the record."""
     steps = []
-    for folder in sorted(Path(tables.root).glob("sets/*")):
+    for folder in sorted(sets.glob("*")):
         version = latest(folder)
         if version is not None:
             rows = pl.scan_parquet(version / "lineage.parquet").filter(pl.col("id") == id).collect().to_dicts()
             told = {"version": version.name}
             steps += [TraceStep(f"sets/{folder.name}", "exported", _keep(row, "split", "line") | told) for row in rows]
     return steps
-
-
-def _names(tables: Tables) -> list[str]:
-    return [] if "://" in tables.root else tables.names()
 
 
 def _rows(tables: Tables, name: str, wanted: pl.Expr) -> list[dict[str, Any]]:

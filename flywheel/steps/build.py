@@ -227,7 +227,7 @@ def training_set(project: Project, name: str, fingerprint: int) -> Made:
         token_counter=token_counter(project.settings.root / chosen.tokenizer if chosen.tokenizer else None),
         provenance=_provenance(project, chosen.mix),
     )
-    if "://" in project.settings.data:
+    if project.settings.remote:
         upload(project.sets / name, exported.version, f"{project.settings.data.rstrip('/')}/sets/{name}")
     file_exits(project.tables, f"training_set/{name}", exported.exits, fingerprint=fingerprint)
     rows = pl.DataFrame(
