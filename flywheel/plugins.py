@@ -325,6 +325,12 @@ def build(kind: str, name: str, settings: Mapping[str, Any] | None = None) -> An
         raise PluginError(f"{kind} {name!r}: {error}") from None
 
 
+def similarity(name: str, settings: Mapping[str, Any], *, model: object) -> Similarity:
+    """A configured similarity, with the model to ask where it asks one; without a model it says so when it compares."""
+    method: Similarity = build("similarity", name, settings)
+    return method.asking(model) if isinstance(method, AsksModel) and model is not None else method
+
+
 def code_version(kind: str, name: str, settings: Mapping[str, Any] | None = None) -> str:
     """What a node made by this plugin depends on: distribution, version and settings, without importing the plugin."""
     plugin = find(kind, name)

@@ -12,7 +12,7 @@ from flywheel import plugins
 from flywheel.engine import Made
 from flywheel.errors import ConfigError
 from flywheel.ledger import Outcome, exits
-from flywheel.plugins import AsksModel, Embeds
+from flywheel.plugins import Embeds
 from flywheel.progress import advance
 from flywheel.project import Project
 from flywheel.sections import Benchmark
@@ -65,9 +65,7 @@ def _index(encoded: bytes, root: Path, _digest: str, model: object) -> "Index":
     index = Index(texts, ngrams=benchmark.ngrams, template=benchmark.template)
     if benchmark.semantic is None:
         return index
-    method = plugins.build("similarity", benchmark.method, benchmark.settings)
-    if isinstance(method, AsksModel) and model is not None:
-        method = method.asking(model)
+    method = plugins.similarity(benchmark.method, benchmark.settings, model=model)
     if not isinstance(method, Embeds):
         raise ConfigError(f"[[benchmarks]] {benchmark.name}: the similarity {benchmark.method!r} has no vectors; tf_idf has.")
     return index.meaning(texts, method)

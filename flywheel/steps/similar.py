@@ -6,7 +6,6 @@ import polars as pl
 
 from flywheel import plugins
 from flywheel.engine import Made
-from flywheel.plugins import AsksModel, Similarity
 from flywheel.project import Project
 from flywheel.sections import DuplicateRule
 from flywheel.steps.contamination import contaminated
@@ -29,7 +28,8 @@ def similar(project: Project, name: str, fingerprint: int) -> Made:
             rows += staying.height
             yield staying
 
-    pairs = find_similar(current(), rule, _method(project, rule))
+    method = plugins.similarity(rule.method, rule.settings, model=project.model)
+    pairs = find_similar(current(), rule, method)
     written = project.tables.write(TABLE, pairs, schema=SIMILAR, fingerprint=fingerprint, rule=name)
     close = pairs.filter(pl.col("similarity") >= rule.threshold)
     extra: dict[str, object] = {"pairs_from_floor": pairs.height, "pairs_from_threshold": close.height}
@@ -39,13 +39,6 @@ def similar(project: Project, name: str, fingerprint: int) -> Made:
     elif rule.action == "cut":
         extra["cuts"] = what_is_cut(pairs, rule, gone).height
     return Made(f"similar/{name}", rows, written.rows, written.version, extra=extra)
-
-
-def _method(project: Project, rule: DuplicateRule) -> Similarity:
-    method: Similarity = plugins.build("similarity", rule.method, rule.settings)
-    if isinstance(method, AsksModel) and project.model is not None:
-        return method.asking(project.model)
-    return method
 
 
 def settled(project: Project) -> pl.DataFrame:

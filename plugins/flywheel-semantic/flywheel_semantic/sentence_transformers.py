@@ -6,8 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flywheel.curate.dedup.methods.contract import among_distinct
-from flywheel.curate.dedup.methods.nearest import nearest_pairs, unit
+from flywheel.curate.dedup.methods.nearest import embedded_pairs, unit
 from flywheel_semantic.folder import missing_package, model_folder
 
 
@@ -30,10 +29,7 @@ class SentenceTransformers:
         Raises:
             PluginError: sentence-transformers is not installed, or there is no such folder.
         """
-        return among_distinct(texts, lambda different: self._pairs(different, floor))
-
-    def _pairs(self, texts: pl.Series, floor: float) -> pl.DataFrame:
-        return nearest_pairs(self.vectors(texts, like=texts), floor=floor, neighbours=self.neighbours)
+        return embedded_pairs(texts, self, floor=floor, neighbours=self.neighbours)
 
     def vectors(self, texts: pl.Series, *, like: pl.Series) -> NDArray[np.float32]:
         """As `flywheel.plugins.Embeds.vectors`."""

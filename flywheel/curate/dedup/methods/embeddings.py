@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flywheel.curate.dedup.methods.contract import among_distinct
-from flywheel.curate.dedup.methods.nearest import nearest_pairs, unit
+from flywheel.curate.dedup.methods.nearest import embedded_pairs, unit
 from flywheel.errors import ConfigError
 
 
@@ -52,15 +51,12 @@ class Asked:
     neighbours: int
 
     def pairs(self, texts: pl.Series, *, floor: float) -> pl.DataFrame:
-        return among_distinct(texts, lambda different: self._pairs(different, floor))
+        return embedded_pairs(texts, self, floor=floor, neighbours=self.neighbours)
 
     def vectors(self, texts: pl.Series, *, like: pl.Series) -> NDArray[np.float32]:
         """As `flywheel.plugins.Embeds.vectors`."""
         del like  # a text's vector is its own
         return unit(asyncio.run(self._embed(texts.to_list())))
-
-    def _pairs(self, texts: pl.Series, floor: float) -> pl.DataFrame:
-        return nearest_pairs(self.vectors(texts, like=texts), floor=floor, neighbours=self.neighbours)
 
     async def _embed(self, texts: list[str]) -> NDArray[Any]:
         try:

@@ -6,9 +6,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flywheel.curate.dedup.methods.contract import at_least
+from flywheel.curate.dedup.methods.contract import among_distinct, at_least
+from flywheel.plugins import Embeds
 
 _BLOCK = 2048
+
+
+def embedded_pairs(texts: pl.Series, embeds: Embeds, *, floor: float, neighbours: int) -> pl.DataFrame:
+    """The pairs of texts by their vectors, as `flywheel.plugins.Similarity.pairs`; equal texts are embedded once."""
+
+    def compare(different: pl.Series) -> pl.DataFrame:
+        return nearest_pairs(embeds.vectors(different, like=different), floor=floor, neighbours=neighbours)
+
+    return among_distinct(texts, compare)
 
 
 def nearest_pairs(vectors: NDArray[np.float32], *, floor: float, neighbours: int) -> pl.DataFrame:
