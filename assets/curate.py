@@ -31,16 +31,6 @@ signatures = node(
     kinds={"numba"},
     description="MinHash signatures and shingle hashes: what a day costs later days in the search for duplicates.",
 )
-review = [
-    node(
-        name,
-        group=GROUP,
-        kinds={"polars"},
-        description="Flagged conversations that the policy masks, or keeps out until somebody decides; `review_list` has those.",
-    )
-    for name in ("review",)
-    if name in NODES
-]
 duplicates = node(
     "duplicates",
     group=GROUP,
@@ -65,14 +55,14 @@ similar = [
     for rule in PROJECT.settings.duplicates
 ]
 
-contamination = [
-    node(
-        "contamination",
-        group=GROUP,
-        kinds={"polars"},
-        description="Curated conversations that hold text of an evaluation set: which text, how much of it. They are in no set.",
-    )
-    for _ in PROJECT.settings.benchmarks[:1]
+_WHEN_CONFIGURED = {
+    "review": "Flagged conversations that the policy masks, or keeps out until somebody decides; `review_list` has those.",
+    "contamination": "Curated conversations that hold text of an evaluation set: which text, how much of it. They are in no set.",
+}
+when_configured = [
+    node(name, group=GROUP, kinds={"polars"}, description=description)
+    for name, description in _WHEN_CONFIGURED.items()
+    if name in NODES
 ]
 
 _VERDICTS = [f"verdicts/{plugged.name}" for plugged in PROJECT.settings.filters]
