@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _FATAL_STATUS = (401, 404)
 _RETRIED_STATUS = (408, 409, 425)
+_Body = TypeVar("_Body")
 _SLUG = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -175,14 +176,21 @@ class _Completion(msgspec.Struct):
 _completion = msgspec.json.Decoder(_Completion)
 
 
-def read(body: bytes, *, tools: bool = False) -> Answer | Fault:
-    """What the body of a response with status 200 says; `tools` when the request offered some."""
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[_Body]) -> _Body | Fault:
+    """The body in the shape that it should have; a server may have charged for any other."""
     try:
-        completion = _completion.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError:
         return Fault(reason="not_a_completion", again=True, billed=Billed.MAYBE)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Fault(reason="not_json", again=True, billed=Billed.MAYBE)
+
+
+def read(body: bytes, *, tools: bool = False) -> Answer | Fault:
+    """What the body of a response with status 200 says; `tools` when the request offered some."""
+    completion = _decoded(body, _completion)
+    if isinstance(completion, Fault):
+        return completion
     usage = completion.usage or _Usage()
     choice = completion.choices[0] if completion.choices else None
     if reason := _unusable(choice, tools=tools):
@@ -240,12 +248,9 @@ _embeddings = msgspec.json.Decoder(_Embeddings)
 
 def read_vectors(body: bytes, *, count: int) -> Vectors | Fault:
     """What the body of an embedding response says; only `count` vectors of one length, all finite, are an answer."""
-    try:
-        found = _embeddings.decode(body)
-    except msgspec.ValidationError:
-        return Fault(reason="not_a_completion", again=True, billed=Billed.MAYBE)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Fault(reason="not_json", again=True, billed=Billed.MAYBE)
+    found = _decoded(body, _embeddings)
+    if isinstance(found, Fault):
+        return found
     tokens = found.usage.prompt_tokens if found.usage else None
     rows = sorted(found.data, key=lambda row: row.index)
     whole = [row.index for row in rows] == list(range(count)) and len({len(row.embedding) for row in rows}) == 1
