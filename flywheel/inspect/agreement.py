@@ -10,8 +10,20 @@ from collections.abc import Hashable, Sequence
 from itertools import combinations
 
 import polars as pl
+import pyarrow as pa
+
+from flywheel.schema import column
 
 Rating = Hashable | None
+AGREEMENT = pa.schema(
+    [
+        column("name", pa.string(), "the kind of feedback"),
+        column("annotators", pa.int64(), "who gave it"),
+        column("records", pa.int64(), "rated by two or more of them"),
+        column("alpha", pa.float64(), "Krippendorff's alpha, nominal"),
+        column("kappa", pa.float64(), "Cohen's kappa, where there are two annotators"),
+    ]
+)
 
 
 def cohen_kappa(first: Sequence[Rating], second: Sequence[Rating], *, weights: str | None = None) -> float:
@@ -122,8 +134,7 @@ def agreement(records: pl.DataFrame) -> pl.DataFrame:
         .collect()
     )
     rows = [_agreement(name, rated.filter(pl.col("name") == name)) for name in rated["name"].unique().sort()]
-    kinds = {"name": pl.String, "annotators": pl.Int64, "records": pl.Int64, "alpha": pl.Float64, "kappa": pl.Float64}
-    return pl.DataFrame(rows, schema=kinds)
+    return pl.DataFrame(rows, schema=pl.Schema(AGREEMENT))
 
 
 def _agreement(name: str, rated: pl.DataFrame) -> dict[str, object]:

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 import polars as pl
+import pyarrow as pa
 
 from flywheel.records import derive
+from flywheel.schema import column
 from flywheel.sections import Anonymity
 
 _PLACEHOLDER = r"<([A-Z][A-Z0-9_]*)_\d{1,9}>"
@@ -25,14 +27,26 @@ _COLUMNS = {
 }
 KNOWN = (*_COLUMNS, "language")
 _NOT_STATED = "(none)"
-SCHEMA = {
-    "quasi_identifiers": pl.String,
-    "classes": pl.Int64,
-    "smallest_k": pl.Int64,
-    "rows_below_k": pl.Int64,
-    "smallest_users": pl.Int64,
-    "rows_below_k_users": pl.Int64,
-}
+ANONYMITY = pa.schema(
+    [
+        column("quasi_identifiers", pa.string(), "which facts, or all together"),
+        column("classes", pa.int64(), "different values that rows have of them"),
+        column("smallest_k", pa.int64(), "rows of the smallest class"),
+        column("rows_below_k", pa.int64(), "rows in classes of fewer than `[anonymity] k` rows"),
+        column("smallest_users", pa.int64(), "people in the smallest class"),
+        column("rows_below_k_users", pa.int64(), "rows in classes of fewer than that many people"),
+    ]
+)
+
+
+def columns(settings: Anonymity) -> list[str]:
+    """The columns of a record that `anonymity` looks at."""
+    looked_at = {root for name in settings.quasi_identifiers for root in _roots(name)} | {"user"}
+    return sorted(looked_at - {"text"} | ({"messages"} if "text" in looked_at else set()))
+
+
+def _roots(name: str) -> list[str]:
+    return _COLUMNS[name].meta.root_names() if name in _COLUMNS else ["text"]
 
 
 def anonymity(records: pl.DataFrame | Iterable[pl.DataFrame], *, settings: Anonymity) -> pl.DataFrame:
@@ -46,6 +60,9 @@ def anonymity(records: pl.DataFrame | Iterable[pl.DataFrame], *, settings: Anony
     class whose rows all say the same gives it away (no l-diversity). It does not show that a set is anonymous.
 
     Memory: one short text a quasi-identifier and row.
+
+    Args:
+        records: whole records, or their `columns`.
 
     Returns:
         One row a quasi-identifier, the last for all together (`a + b`): the number of `classes`, `smallest_k` in rows and
@@ -62,11 +79,11 @@ def anonymity(records: pl.DataFrame | Iterable[pl.DataFrame], *, settings: Anony
     schema = dict.fromkeys([*names, "user"], pl.String)
     rows = pl.concat([pl.DataFrame(schema=schema), *facts])
     chosen = [[name] for name in names] + ([names] if len(names) > 1 else [])
-    return pl.DataFrame([_classes(rows, each, settings.k) for each in chosen], schema=SCHEMA, orient="row")
+    return pl.DataFrame([_classes(rows, each, settings.k) for each in chosen], schema=pl.Schema(ANONYMITY), orient="row")
 
 
 def _facts(batch: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    derived = derive(batch)
+    derived = derive(batch) if "messages" in batch.columns else batch
     wanted = [_COLUMNS[name].cast(pl.String).fill_null(_NOT_STATED).alias(name) for name in names if name in _COLUMNS]
     facts = derived.select(*wanted, pl.col("user").fill_null(_NOT_STATED))
     if "language" in names:

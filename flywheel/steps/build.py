@@ -292,9 +292,10 @@ def labelled_rows(project: Project, name: str, format: Format, refused: pl.DataF
 
 
 def _anonymity(project: Project, mix: str) -> list[dict[str, Any]]:
-    from flywheel.inspect.anonymity import anonymity
+    from flywheel.inspect.anonymity import anonymity, columns
 
-    return anonymity(project.tables.batches(f"mixture/{mix}"), settings=project.settings.anonymity).to_dicts()
+    settings = project.settings.anonymity
+    return anonymity(project.tables.batches(f"mixture/{mix}", columns=columns(settings)), settings=settings).to_dicts()
 
 
 def _provenance(project: Project, mix: str) -> dict[str, Any]:

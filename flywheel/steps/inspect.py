@@ -24,25 +24,6 @@ TOPICS = pa.schema(
         column("multi_turn_share", pa.float64(), "of them with more than one turn"),
     ]
 )
-AGREEMENT = pa.schema(
-    [
-        column("name", pa.string(), "the kind of feedback"),
-        column("annotators", pa.int64(), "who gave it"),
-        column("records", pa.int64(), "rated by two or more of them"),
-        column("alpha", pa.float64(), "Krippendorff's alpha, nominal"),
-        column("kappa", pa.float64(), "Cohen's kappa, where there are two annotators"),
-    ]
-)
-ANONYMITY = pa.schema(
-    [
-        column("quasi_identifiers", pa.string(), "which facts, or all together"),
-        column("classes", pa.int64(), "different values that rows have of them"),
-        column("smallest_k", pa.int64(), "rows of the smallest class"),
-        column("rows_below_k", pa.int64(), "rows in classes of fewer than `[anonymity] k` rows"),
-        column("smallest_users", pa.int64(), "people in the smallest class"),
-        column("rows_below_k_users", pa.int64(), "rows in classes of fewer than that many people"),
-    ]
-)
 SAMPLE = 20_000
 
 
@@ -93,6 +74,7 @@ def coverage(project: Project, _: str, fingerprint: int) -> Made:
 
 def agreement(project: Project, _: str, fingerprint: int) -> Made:
     """How far the annotators of each kind of feedback agree."""
+    from flywheel.inspect.agreement import AGREEMENT
     from flywheel.inspect.agreement import agreement as measure
 
     rated = project.tables.scan("curated").filter(pl.col("feedback").list.len() > 1).drop("day").collect()
@@ -103,9 +85,11 @@ def agreement(project: Project, _: str, fingerprint: int) -> Made:
 
 def anonymity(project: Project, _: str, fingerprint: int) -> Made:
     """How many rows and people share each combination of quasi-identifiers."""
+    from flywheel.inspect.anonymity import ANONYMITY, columns
     from flywheel.inspect.anonymity import anonymity as measure
 
-    measured = measure((batch.drop("day") for batch in project.tables.batches("curated")), settings=project.settings.anonymity)
+    settings = project.settings.anonymity
+    measured = measure(project.tables.batches("curated", columns=columns(settings)), settings=settings)
     written = project.tables.write("anonymity", measured, schema=ANONYMITY, fingerprint=fingerprint)
-    extra = {"anonymity": measured, "k": project.settings.anonymity.k}
+    extra = {"anonymity": measured, "k": settings.k}
     return Made("anonymity", project.tables.rows("curated"), written.rows, written.version, extra=extra)

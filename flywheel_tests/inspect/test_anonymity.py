@@ -2,8 +2,9 @@ import datetime as dt
 from pathlib import Path
 
 import polars as pl
+import pytest
 
-from flywheel.inspect.anonymity import KNOWN, anonymity
+from flywheel.inspect.anonymity import KNOWN, anonymity, columns
 from flywheel.records import empty, to_batch
 from flywheel.sections import Anonymity
 from flywheel.testing import awkward_records, chat
@@ -50,6 +51,14 @@ def test_batches_count_as_one_table_and_no_rows_have_no_classes() -> None:
 
     assert halves.rows() == measured(batch, "app") == [("app", 1, 4, 0, 2, 4)]
     assert measured(empty(), "app") == [("app", 0, None, 0, None, 0)]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_no_other_columns_than_those_that_are_named_are_needed(name: str) -> None:
+    settings = Anonymity(quasi_identifiers=(name,))  # type: ignore[arg-type]
+    batch = pl.concat([awkward_records(), rows((2, "shop", "a", "I am <PERSON_1>"))])
+
+    assert anonymity(batch.select(columns(settings)), settings=settings).equals(anonymity(batch, settings=settings))
 
 
 def test_every_fact_can_be_measured_on_awkward_records() -> None:
