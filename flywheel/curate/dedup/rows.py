@@ -65,7 +65,11 @@ def read_rows(signatures: pl.LazyFrame, scores: pl.LazyFrame | None) -> Rows:
 def batches(signatures: pl.LazyFrame, column: str) -> Iterator[tuple[UInt64s, Int64s, Any]]:
     """A list column in batches, in no order: the rows' `exact` hashes, the lists' offsets, their values."""
     for batch in signatures.select("exact", column).collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False):
-        lists: Any = batch[column].rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-        offsets = lists.offsets.to_numpy()
-        values = lists.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]]
-        yield batch["exact"].to_numpy().view(np.uint64), offsets - offsets[0], values
+        yield batch["exact"].to_numpy().view(np.uint64), *flat(batch[column])
+
+
+def flat(lists: pl.Series) -> tuple[Int64s, Any]:
+    """The lists' offsets, from 0 on, and their values."""
+    array: Any = lists.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    offsets = array.offsets.to_numpy()
+    return offsets - offsets[0], array.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]]
