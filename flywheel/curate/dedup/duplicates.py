@@ -165,7 +165,7 @@ def _prefix(rows: Rows, signatures: pl.LazyFrame, verdict: _Verdict) -> None:
     for hashes, offsets, beginnings in batches(signatures, "beginnings"):
         inner = np.ones(len(beginnings), bool)
         inner[offsets[1:][np.diff(offsets) > 0] - 1] = False
-        places = np.where(inner, ends.find(beginnings.view(np.uint64)), -1).astype(np.int32)
+        places = np.where(inner, ends.find(beginnings), -1).astype(np.int32)
         _keep_longest(exact.find(hashes), offsets, places, turns, longest)
     place = ends.first()
     found = np.flatnonzero(longest[place] >= 0)
@@ -196,7 +196,7 @@ def _near(rows: Rows, signatures: pl.LazyFrame, verdict: _Verdict, similarity: f
     if len(groups.rows):
         spool = Spool(groups, len(distinct))
         for hashes, offsets, shingles in batches(signatures, "shingles"):
-            spool.add(exact.find(hashes), offsets, shingles.view(np.uint32))
+            spool.add(exact.find(hashes), offsets, shingles)
         for group, (start, stop) in enumerate(pairwise(groups.starts)):
             members = distinct[groups.rows[start:stop]]
             among = candidates(bands[:, groups.rows[start:stop]])
@@ -222,5 +222,5 @@ def _read_bands(signatures: pl.LazyFrame, exact: Index) -> UInt32s:
         if not len(bands):
             bands = np.empty((*widths, len(exact.values)), np.uint32)
         found = exact.find(hashes)[sizes > 0]
-        bands[:, found[found >= 0]] = folded(values.view(np.uint64).reshape(len(found), -1)[found >= 0])
+        bands[:, found[found >= 0]] = folded(values.reshape(-1, len(bands))[found >= 0])
     return bands

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flywheel.curate.dedup.compiled import compiled
-from flywheel.curate.dedup.eight_bytes import load, lowest_bit, store
+from flywheel.curate.dedup.eight_bytes import high_bits, load, lower_block, lowest_bit, store
 
 WORD = np.uint32(1 << 31)
 SPACE = np.uint32(1 << 30)
@@ -18,7 +18,6 @@ _BASIS = np.uint64(0xCBF29CE484222325)
 _BASE = np.uint64(0xD6E8FEB86659FD93)
 _EACH = np.uint64(0x0101010101010101)
 _HIGH = np.uint64(0x8080808080808080)
-_GATHER = np.uint64(0x0102040810204080)
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _APART = np.uint64(1 << 8)
 _PADDING = 72
@@ -50,12 +49,19 @@ def _filled(flags: Any) -> Any:  # pragma: no cover
 
 @compiled
 def _lower_segment(data: Any, start: int, stop: int, table: Any, low: Any, flags: Any) -> int:  # pragma: no cover
-    """Write the text in lower case, all white space as blanks, and 0x80 for each byte of a word; returns how many bytes.
+    """Write the text in lower case, white space as blanks, and the highest bit for each byte of a word; returns how many bytes.
 
-    ASCII goes eight bytes at a time. Both arrays need room for twice the bytes and `_PADDING`, which is flagged 0.
+    ASCII goes 64 bytes at a time, near other characters eight. Both arrays need room for twice the bytes and `_PADDING`,
+    which is flagged 0.
     """
-    position, used = start, 0
+    position, used, tried = start, 0, start
     while position < stop:
+        if tried <= position <= len(data) - 64:
+            if lower_block(data, position, low, flags, used):
+                used += min(64, stop - position)
+                position += 64
+                continue
+            tried = position + 64
         if position + 8 <= len(data):
             eight = load(data, position)
             if position + 8 > stop:
@@ -142,10 +148,7 @@ def _scan_segment(low: Any, flags: Any, size: int, tokens: Any, found: int) -> t
     text, first = _BASIS, found
     within, start, last = np.uint64(0), np.int64(0), np.int64(0)
     for block in range(0, size + 1, 64):
-        words = np.uint64(0)
-        for i in range(8):
-            gathered = ((load(flags, block + 8 * i) >> np.uint64(7)) * _GATHER) >> np.uint64(56)
-            words |= gathered << np.uint64(8 * i)
+        words = high_bits(flags, block)
         edges = words ^ ((words << np.uint64(1)) | within)
         while edges:
             position = block + np.int64(lowest_bit(edges))
@@ -302,18 +305,22 @@ def sort_rows(values: Any, starts: Any, stops: Any) -> None:  # pragma: no cover
 @compiled
 def minhash_rows(offsets: Any, values: Any, a: Any, b: Any, signatures: Any) -> None:  # pragma: no cover
     """datasketch's `affine32`: MurmurHash3's 32-bit finaliser, then the least of a * h + b modulo 2**32."""
+    mixed = np.empty(8, np.uint32)
     for row in range(len(offsets) - 1):
         least = signatures[row]
         least[:] = np.uint32(0xFFFFFFFF)
         last = offsets[row + 1] - 1
-        for position in range(offsets[row], last + 1, 4):
-            # Four at a time, the last one repeated: the least is written once for four.
-            one, two = _mixed(values[position]), _mixed(values[min(position + 1, last)])
-            three, four = _mixed(values[min(position + 2, last)]), _mixed(values[min(position + 3, last)])
+        for position in range(offsets[row], last + 1, 8):
+            # Eight at a time, the last one repeated: the least is written once for eight.
+            for i in range(8):
+                mixed[i] = _mixed(values[min(position + i, last)])
+            h0, h1, h2, h3, h4, h5, h6, h7 = mixed[0], mixed[1], mixed[2], mixed[3], mixed[4], mixed[5], mixed[6], mixed[7]
             for k in range(len(a)):
-                pair = min(np.uint32(a[k] * one + b[k]), np.uint32(a[k] * two + b[k]))
-                other = min(np.uint32(a[k] * three + b[k]), np.uint32(a[k] * four + b[k]))
-                least[k] = min(least[k], pair, other)
+                one = min(np.uint32(a[k] * h0 + b[k]), np.uint32(a[k] * h1 + b[k]))
+                two = min(np.uint32(a[k] * h2 + b[k]), np.uint32(a[k] * h3 + b[k]))
+                three = min(np.uint32(a[k] * h4 + b[k]), np.uint32(a[k] * h5 + b[k]))
+                four = min(np.uint32(a[k] * h6 + b[k]), np.uint32(a[k] * h7 + b[k]))
+                least[k] = min(least[k], one, two, three, four)
 
 
 @compiled
@@ -333,8 +340,7 @@ def band_rows(signatures: Any, rows: int, hashes: Any) -> None:  # pragma: no co
         for band in range(hashes.shape[1]):
             state = np.uint64(band + 1)
             for position in range(band * rows, (band + 1) * rows):
-                state = (state ^ np.uint64(signatures[row, position])) * _MIX
-                state ^= state >> np.uint64(32)
+                state = state * _BASE + np.uint64(signatures[row, position])
             hashes[row, band] = _finish(state)
 
 
@@ -373,9 +379,13 @@ def hash_lists(offsets: Any, values: Any) -> Any:  # pragma: no cover
     """A 64-bit hash of each list's length and values."""
     hashes = np.empty(len(offsets) - 1, np.uint64)
     for row in range(len(hashes)):
-        state = np.uint64(offsets[row + 1] - offsets[row])
-        for position in range(offsets[row], offsets[row + 1]):
-            state = (state ^ np.uint64(values[position])) * _MIX
-            state ^= state >> np.uint64(32)
-        hashes[row] = _finish(state)
+        first, size = offsets[row], offsets[row + 1] - offsets[row]
+        even, odd = np.uint64(size), _MIX
+        for position in range(first, first + size - 1, 2):
+            even = (even ^ np.uint64(values[position])) * _MIX
+            odd = (odd ^ np.uint64(values[position + 1])) * _BASE
+            even, odd = even ^ (even >> np.uint64(32)), odd ^ (odd >> np.uint64(32))
+        if size % 2:
+            even = (even ^ np.uint64(values[first + size - 1])) * _MIX
+        hashes[row] = _finish(even * _BASE + odd)
     return hashes

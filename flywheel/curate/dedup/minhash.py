@@ -18,6 +18,8 @@ from flywheel.curate.dedup.shingles import Sets
 from flywheel.curate.dedup.words import UInt32s, UInt64s
 
 _CHUNK_HASHES = 1 << 20
+_LANES = 16
+_SEED = 1
 _RECALL_WEIGHTS = (0.01, 0.99)
 
 
@@ -35,13 +37,13 @@ def minhash(sets: Sets, *, permutations: int = 128) -> UInt32s:
     of their Jaccard similarity. An empty set has 2**32 - 1 everywhere, as in datasketch: leave it out before comparing.
     """
     a, b = _permutations(permutations)
-    signatures = np.empty((len(sets.offsets) - 1, permutations), np.uint32)
+    signatures = np.empty((len(sets.offsets) - 1, len(a)), np.uint32)
 
     def work(start: int, stop: int) -> None:
         minhash_rows(sets.offsets[start : stop + 1], sets.values, a, b, signatures[start:stop])
 
     on_all_cores(work, chunks(sets.offsets[1:], _CHUNK_HASHES))
-    return signatures
+    return signatures[:, :permutations]
 
 
 def band_hashes(sets: Sets, layout: Bands) -> UInt64s:
@@ -53,7 +55,7 @@ def band_hashes(sets: Sets, layout: Bands) -> UInt64s:
     hashes = np.empty((len(sets.offsets) - 1, layout.bands), np.uint64)
 
     def work(start: int, stop: int) -> None:
-        signatures = np.empty((stop - start, layout.bands * layout.rows), np.uint32)
+        signatures = np.empty((stop - start, len(a)), np.uint32)
         minhash_rows(sets.offsets[start : stop + 1], sets.values, a, b, signatures)
         band_rows(signatures, layout.rows, hashes[start:stop])
 
@@ -63,22 +65,32 @@ def band_hashes(sets: Sets, layout: Bands) -> UInt64s:
 
 @cache
 def lsh_bands(similarity: float, permutations: int = 128) -> Bands:
-    """Bands and rows for a threshold, by datasketch's optimiser at weights 0.01 for false positives, 0.99 for negatives.
+    """Bands and rows for a threshold: datasketch's optimum at weights 0.01 for false positives, 0.99 for negatives.
 
     Candidates are verified, so that a false positive costs a comparison and a false negative a duplicate. At 0.8 and 128
     permutations: 18 bands of 7; a pair at 0.8 becomes a candidate with a probability of 0.986, at 0.85 of 0.999, at 0.3
     of 0.004. datasketch's own default (0.5, 0.5) gives 9 of 13, and 0.40 at 0.8.
-    """
-    from datasketch.lsh import _optimal_param
 
-    bands, rows = _optimal_param(similarity, permutations, *_RECALL_WEIGHTS)
-    return Bands(int(bands), int(rows))
+    The probabilities are polynomials of a degree up to `permutations`, which Gauss and Legendre's nodes integrate exactly.
+    datasketch loads scipy for that: a CPU second in every process that signs.
+    """
+    layouts = [Bands(bands, rows) for bands in range(1, permutations + 1) for rows in range(1, permutations // bands + 1)]
+    bands, rows = np.array(layouts).T[:, :, None]
+    nodes, weights = np.polynomial.legendre.leggauss(permutations // 2 + 1)
+    below, above = similarity * (nodes + 1) / 2, similarity + (1 - similarity) * (nodes + 1) / 2
+    positive = similarity / 2 * ((1 - (1 - below**rows) ** bands) @ weights)
+    negative = (1 - similarity) / 2 * (((1 - above**rows) ** bands) @ weights)
+    return layouts[int(np.argmin(np.stack([positive, negative], 1) @ _RECALL_WEIGHTS))]
 
 
 @cache
 def _permutations(count: int) -> tuple[UInt32s, UInt32s]:
-    """The factors (odd) and summands that datasketch draws with its default seed for `count` permutations."""
-    from datasketch import MinHash
+    """The factors (odd) and summands that datasketch draws with its default seed for `count` permutations.
 
-    a, b = MinHash(num_perm=count).permutations
-    return np.ascontiguousarray(a), np.ascontiguousarray(b)
+    They are filled up with zeros to whole registers of 16, whose values nobody reads.
+    """
+    generator = np.random.RandomState(_SEED)
+    a = generator.randint(0, 1 << 31, count, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    b = generator.randint(0, 1 << 32, count, dtype=np.uint32)
+    filling = (0, -count % _LANES)
+    return np.pad(a, filling), np.pad(b, filling)

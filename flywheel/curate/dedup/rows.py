@@ -63,13 +63,20 @@ def read_rows(signatures: pl.LazyFrame, scores: pl.LazyFrame | None) -> Rows:
 
 
 def batches(signatures: pl.LazyFrame, column: str) -> Iterator[tuple[UInt64s, Int64s, Any]]:
-    """A list column in batches, in no order: the rows' `exact` hashes, the lists' offsets, their values."""
+    """A list column in batches, in no order: the rows' `exact` hashes, the lists' offsets, their values (unsigned)."""
     for batch in signatures.select("exact", column).collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False):
-        yield batch["exact"].to_numpy().view(np.uint64), *flat(batch[column])
+        exact, lists = batch["exact"].to_numpy().view(np.uint64), batch[column]
+        ends = np.cumsum(lists.chunk_lengths())
+        for chunk, end in zip(lists.get_chunks(), ends, strict=True):
+            offsets, values = _flat(chunk)
+            yield exact[end - len(chunk) : end], offsets, values
 
 
-def flat(lists: pl.Series) -> tuple[Int64s, Any]:
-    """The lists' offsets, from 0 on, and their values."""
-    array: Any = lists.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    offsets = array.offsets.to_numpy()
-    return offsets - offsets[0], array.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]]
+def _flat(lists: pl.Series) -> tuple[Int64s, Any]:
+    """Offsets and values of one chunk, in its own memory; Arrow's `to_numpy` would import pandas."""
+    array: Any = lists.to_arrow(compat_level=pl.CompatLevel.oldest())
+    offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]
+    values = array.values
+    kind = np.dtype(f"u{values.type.bit_width // 8}")
+    numbers = np.frombuffer(values.buffers()[1] or b"", kind)[values.offset :]
+    return offsets - offsets[0], numbers[offsets[0] : offsets[-1]]

@@ -129,6 +129,12 @@ def _normalise(texts: pl.Series) -> pl.Series:
 
 
 def _lists(offsets: Int64s, values: Any) -> pl.Series:
-    series = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(values)))
+    series = pl.from_arrow(pa.LargeListArray.from_arrays(_array(offsets), _array(values)))
     assert isinstance(series, pl.Series)
     return series
+
+
+def _array(values: Any) -> Any:
+    """The array's own memory as Arrow; `pa.array` would import pandas to find out that it is none of pandas'."""
+    whole = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(whole.dtype), len(whole), [None, pa.py_buffer(whole)])

@@ -49,12 +49,13 @@ def segments(texts: pl.Series) -> Segments:
 @cache
 def characters() -> UInt32s:
     """Lower case, word flag and white-space flag of every code point, from this Python's own Unicode tables."""
-    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    every = np.arange(sys.maxunicode + 1, dtype=np.uint32).tobytes().decode("utf-32-le", "surrogatepass")
     simple = every
     for character in _CONTEXTUAL:
         simple = simple.replace(character, character.lower()[0])
     lowered = simple.lower()
     codes = np.frombuffer(lowered.encode("utf-32-le", "surrogatepass"), np.uint32).copy()
-    word = np.frombuffer(re.sub(r"\W", "0", re.sub(r"\w", "1", lowered)).encode("ascii"), np.uint8) == ord("1")
-    space = np.fromiter(map(str.isspace, every), bool, len(every))
-    return codes | np.where(word, WORD, np.uint32(0)) | np.where(space, SPACE, np.uint32(0))
+    for pattern, text, flag in ((r"\w+", lowered, WORD), (r"\s+", every, SPACE)):
+        for run in re.finditer(pattern, text):
+            codes[run.start() : run.end()] |= flag
+    return codes

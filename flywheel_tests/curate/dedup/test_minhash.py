@@ -12,7 +12,7 @@ def identity(value: int) -> int:
     return value
 
 
-@pytest.mark.parametrize("permutations", [16, 128, 256])
+@pytest.mark.parametrize("permutations", [7, 16, 126, 128, 256])
 def test_signatures_equal_datasketch_bit_for_bit(permutations: int) -> None:
     sets = shingle(pl.Series([*random_texts(200), ""]))
 
@@ -48,7 +48,10 @@ def test_sets_that_datasketch_puts_in_one_bucket_share_the_band() -> None:
     assert len(np.unique(hashes[0])) == 20
 
 
-def test_bands_come_from_datasketchs_optimiser() -> None:
-    lsh = datasketch.MinHashLSH(threshold=0.8, num_perm=128, weights=(0.01, 0.99))
+@pytest.mark.parametrize("permutations", [16, 100, 128, 256])
+def test_bands_are_those_of_datasketchs_optimiser(permutations: int) -> None:
+    for similarity in (0.05, 0.25, 0.5, 0.65, 0.8, 0.9, 0.95):
+        lsh = datasketch.MinHashLSH(threshold=similarity, num_perm=permutations, weights=(0.01, 0.99))
 
-    assert lsh_bands(0.8, 128) == (lsh.b, lsh.r) == (18, 7)
+        assert lsh_bands(similarity, permutations) == (lsh.b, lsh.r)
+    assert lsh_bands(0.8, 128) == (18, 7)
