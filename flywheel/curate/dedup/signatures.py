@@ -28,7 +28,6 @@ SIGNATURES = pa.schema(
     ]
 )
 _WITH_CANDIDATES = np.uint64(0x9E3779B97F4A7C15)
-_SYSTEM = ("system", "developer")
 _KINDS = ("text", "url", "call", "arguments")
 
 
@@ -86,10 +85,11 @@ class _Flat(NamedTuple):
 
 def _flatten(conversations: pl.Series) -> _Flat:
     messages = _explode(conversations)
-    roles = messages.struct.field("role").fill_null("").replace("developer", "system")
-    known = roles.unique()
-    salts = pl.Series([xxhash.xxh3_64_intdigest(role.encode()) for role in known], dtype=pl.UInt64)
-    system = roles.is_in(_SYSTEM).to_numpy()
+    names = messages.struct.field("role").fill_null("")
+    known = names.unique()
+    hashes = pl.Series([_role(name) for name in known], dtype=pl.UInt64)
+    roles = names.replace_strict(known, hashes, return_dtype=pl.UInt64).to_numpy(writable=True)
+    system = roles == _role("system")
     parts = messages.struct.field("content")
     calls = messages.struct.field("tool_calls")
     part, call = _explode(parts), _explode(calls)
@@ -99,16 +99,20 @@ def _flatten(conversations: pl.Series) -> _Flat:
     owner = np.concatenate([part_message, part_message[url.is_not_null().to_numpy()], call_message, call_message])
     kinds = np.repeat(np.arange(len(_KINDS), dtype=np.uint64), [len(piece) for piece in pieces])
     order = np.argsort(owner, kind="stable")
-    source = segments(_normalise(pl.concat(pieces)))
+    source = segments(pl.concat(pieces), normal=True)
     return _Flat(
         source=Segments(source.data, source.starts[order], source.stops[order]),
         kinds=kinds[order],
         counted=(kinds[order] != _KINDS.index("url")) & ~system[owner[order]],
         message_segments=np.searchsorted(owner[order], np.arange(len(messages) + 1)),
-        roles=roles.replace_strict(known, salts).cast(pl.UInt64).to_numpy(writable=True),
+        roles=roles,
         system=system,
         row_messages=np.concatenate([[0], np.cumsum(_lengths(conversations))]),
     )
+
+
+def _role(name: str) -> int:
+    return xxhash.xxh3_64_intdigest(b"system" if name == "developer" else name.encode())
 
 
 def _explode(lists: pl.Series) -> pl.Series:
@@ -118,14 +122,6 @@ def _explode(lists: pl.Series) -> pl.Series:
 def _lengths(lists: pl.Series) -> Int64s:
     lengths: Int64s = lists.list.len().fill_null(0).cast(pl.Int64).to_numpy()
     return lengths
-
-
-def _normalise(texts: pl.Series) -> pl.Series:
-    """NFKC, of the texts that are not plain ASCII."""
-    other = texts.str.len_bytes() != texts.str.len_chars()
-    if not other.any():
-        return texts
-    return texts.scatter(other.arg_true(), texts.filter(other).str.normalize("NFKC"))
 
 
 def _lists(offsets: Int64s, values: Any) -> pl.Series:

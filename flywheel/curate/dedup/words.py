@@ -34,9 +34,15 @@ class Segments(NamedTuple):
     stops: Int64s
 
 
-def segments(texts: pl.Series) -> Segments:
-    """One segment a string, null being empty; strings whose lower case depends on context are lowered already."""
+def segments(texts: pl.Series, *, normal: bool = False) -> Segments:
+    """One segment a string, null being empty; strings whose lower case depends on context are lowered already.
+
+    Args:
+        normal: bring texts into Unicode's form NFKC first.
+    """
     other = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
+    if normal and len(other):
+        texts = texts.scatter(other, texts.gather(other).str.normalize("NFKC"))
     special = other.filter(texts.gather(other).str.contains(f"[{_CONTEXTUAL}]"))
     if len(special):
         texts = texts.scatter(special, texts.gather(special).map_elements(str.lower, return_dtype=pl.String))
