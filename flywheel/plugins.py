@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import functools
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
 
@@ -209,6 +209,25 @@ class Similarity(Protocol):
         Returns:
             Columns of `flywheel.curate.dedup.methods.contract.PAIRS`, ordered by row, then other; `pairs_frame` makes them.
         """
+        ...
+
+
+@runtime_checkable
+class Digests(Protocol):
+    """A similarity that keeps of a text only what it compares, so that texts are forgotten as they come.
+
+    `pairs` of texts is `among` of their digests; `flywheel.curate.dedup.methods.contract.ByDigest` makes the one of the other.
+    """
+
+    def digests(self, texts: "pl.Series") -> "pl.Series":
+        """What is compared of each text, of one type always, from which no text can be read.
+
+        A digest follows from its text alone: where a batch ends does not matter.
+        """
+        ...
+
+    def among(self, digests: "Iterable[pl.Series]", *, floor: float) -> "pl.DataFrame":
+        """As `Similarity.pairs`, of texts given by their digests, in batches, oldest first; rows count over all batches."""
         ...
 
 

@@ -30,7 +30,7 @@ def spaced(texts: pl.Series) -> pl.Series:
     if not other.fill_null(value=False).any():
         return texts
     apart = texts.filter(other).str.normalize("NFKC").str.replace_all(f"([{_UNSPACED}])", " $1 ")
-    return texts.scatter(other.arg_true(), apart)
+    return texts.clone().scatter(other.arg_true(), apart)  # scatter changes the series that it is called on
 
 
 def plain(texts: pl.Series) -> pl.Series:

@@ -1,14 +1,16 @@
 """`[[duplicates]]`: which units repeat which earlier ones at a floor, and what today's threshold makes of that."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
 
+from flywheel.curate.dedup.aging import Aging
 from flywheel.curate.dedup.methods.contract import PAIRS
 from flywheel.curate.dedup.units import UNITS, units, without
+from flywheel.plugins import Digests
 from flywheel.schema import column
 
 if TYPE_CHECKING:
@@ -32,50 +34,94 @@ SIMILAR = pa.schema(
     ]
 )
 _AGE = ("created_at", "id", "day")
+_PLACES = pl.Schema({"created_at": pl.Datetime("us", "UTC"), **{name: kind for name, kind in UNITS.items() if name != "text"}})
 
 
 def find_similar(records: Iterable[pl.DataFrame], rule: "DuplicateRule", method: "Similarity") -> pl.DataFrame:
     """Every pair at or above the rule's floor: a unit, and an earlier one that it repeats.
 
-    Records are taken oldest first (`created_at`, `id`, `day`), units in the order of the text. Memory: all their texts.
+    Records are taken oldest first (`created_at`, those without one last; then `id`, then `day`), units in the order of the
+    text. Memory: one batch and the pairs, and what the method holds: of a method with `Digests` what its `among` says, of
+    any other the texts of all units. Within records nothing is held.
 
     Args:
-        records: batches with `day`.
+        records: batches with `day`; all of a record is in one batch, otherwise they come in any order.
 
     Returns:
         Columns of `SIMILAR`, in that order. Which pairs are told beside the first, the method says.
     """
-    frames = [pl.DataFrame(schema={"created_at": pl.Datetime("us", "UTC"), **UNITS})]
-    for batch in records:
-        made = units(batch, level=rule.level, roles=rule.roles, words=rule.words, window=rule.window)
-        frames.append(made.join(batch.select(_AGE), on=["id", "day"], how="left").select(frames[0].columns))
-    aged = pl.concat(frames).sort(*_AGE, nulls_last=True, maintain_order=True)
-    found = _within(aged, rule, method) if rule.scope == "within" else method.pairs(aged["text"], floor=rule.least)
-    unit = aged.drop("created_at", "text")
-    one, other = unit[found["row"]], found.select(at=pl.col("other").cast(pl.UInt32))
-    there = unit.with_row_index("at").select("at", other="id", other_day="day", other_message="message")
-    told = one.hstack(other.join(there, on="at", how="left", maintain_order="left").drop("at"))
-    inner = found.with_columns(within=one["start"] + found["start"], to=one["start"] + found["stop"])
-    told = told.with_columns(
-        start=pl.when(inner["within"].is_null()).then("start").otherwise(inner["within"]),
-        stop=pl.when(inner["to"].is_null()).then("stop").otherwise(inner["to"]),
-        similarity=found["similarity"],
-        method=pl.lit(rule.method),
-        level=pl.lit(rule.level),
-    )
+    if rule.scope == "within":
+        made = _within(records, rule, method)
+    else:
+        made = _by_digest(records, rule, method) if isinstance(method, Digests) else _by_text(records, rule, method)
+    told = made.with_columns(method=pl.lit(rule.method), level=pl.lit(rule.level))
     if rule.scope == "across":
         told = told.filter((pl.col("id").ne_missing(pl.col("other"))) | pl.col("day").ne_missing(pl.col("other_day")))
     return told.select(SIMILAR.names)
 
 
-def _within(aged: pl.DataFrame, rule: "DuplicateRule", method: "Similarity") -> pl.DataFrame:
+def _units(records: Iterable[pl.DataFrame], rule: "DuplicateRule") -> Iterator[pl.DataFrame]:
+    """The units of each batch, with `created_at`."""
+    for batch in records:
+        made = units(batch, level=rule.level, roles=rule.roles, words=rule.words, window=rule.window)
+        ages = batch.select(pl.col("created_at").cast(_PLACES["created_at"]), "id", "day")
+        yield made.join(ages, on=["id", "day"], how="left", maintain_order="left")
+
+
+def _by_digest(records: Iterable[pl.DataFrame], rule: "DuplicateRule", method: Digests) -> pl.DataFrame:
+    """Pairs among all units; texts are forgotten batch by batch."""
+    kind = method.digests(pl.Series(dtype=pl.String)).dtype
+    with Aging(pl.Schema({**_PLACES, "digest": kind})) as waiting:
+        for batch in _units(records, rule):
+            waiting.add(batch.with_columns(digest=method.digests(batch["text"])))
+        oldest_first = (batch["digest"] for batch in waiting.oldest_first("digest"))
+        return _placed(method.among(oldest_first, floor=rule.least), waiting)
+
+
+def _by_text(records: Iterable[pl.DataFrame], rule: "DuplicateRule", method: "Similarity") -> pl.DataFrame:
+    """Pairs among all units; their texts are in memory, never in the temporary file."""
+    texts, numbers = [pl.Series(dtype=pl.String)], [pl.Series(dtype=pl.Int64)]
+    with Aging(_PLACES) as waiting:
+        for batch in _units(records, rule):
+            waiting.add(batch)
+            texts.append(batch["text"])
+        numbers += [batch["number"] for batch in waiting.oldest_first("number")]
+        return _placed(method.pairs(pl.concat(texts).gather(pl.concat(numbers)), floor=rule.least), waiting)
+
+
+def _placed(found: pl.DataFrame, waiting: Aging) -> pl.DataFrame:
+    return _told(found, waiting.at(pl.concat([found["row"], found["other"].drop_nulls()]), *_PLACES))
+
+
+def _within(records: Iterable[pl.DataFrame], rule: "DuplicateRule", method: "Similarity") -> pl.DataFrame:
     """Pairs within each record by itself."""
-    several = aged.with_row_index("at").filter(pl.len().over("id", "day") > 1)
-    found = [pl.DataFrame(schema=PAIRS)]
-    for own in several.partition_by("id", "day", maintain_order=True):
-        pairs, at = method.pairs(own["text"], floor=rule.least), own["at"].cast(pl.Int64)
-        found.append(pairs.with_columns(row=at.gather(pairs["row"]), other=at.gather(pairs["other"])))
-    return pl.concat(found)
+    told = [_told(pl.DataFrame(schema=PAIRS), pl.DataFrame(schema={"at": pl.Int64, **_PLACES}))]
+    for batch in _units(records, rule):
+        several = batch.with_row_index("at").cast({"at": pl.Int64}).filter(pl.len().over("id", "day") > 1)
+        found = [pl.DataFrame(schema=PAIRS)]
+        for own in several.partition_by("id", "day", maintain_order=True):
+            pairs = method.pairs(own["text"], floor=rule.least)
+            found.append(pairs.with_columns(row=own["at"].gather(pairs["row"]), other=own["at"].gather(pairs["other"])))
+        told.append(_told(pl.concat(found), several.select("at", *_PLACES)))
+    return pl.concat(told).sort(*_AGE, nulls_last=True, maintain_order=True)
+
+
+def _told(found: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+    """The pairs with the places of both units.
+
+    Args:
+        found: of `PAIRS`.
+        places: units, with `at`, by which the pairs name them.
+    """
+    there = places.select(other="at", other_id="id", other_day="day", other_message="message")
+    inner = found.rename({"start": "from", "stop": "to"})
+    both = inner.join(places.rename({"at": "row"}), on="row", how="left", maintain_order="left")
+    both = both.join(there, on="other", how="left", maintain_order="left")
+    return both.with_columns(
+        other=pl.col("other_id"),
+        stop=pl.coalesce(pl.col("start") + pl.col("to"), "stop"),
+        start=pl.coalesce(pl.col("start") + pl.col("from"), "start"),
+    )
 
 
 def who_leaves(pairs: pl.DataFrame, rule: "DuplicateRule") -> pl.DataFrame:

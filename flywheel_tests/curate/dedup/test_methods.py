@@ -10,6 +10,7 @@ import pytest
 
 from flywheel import plugins
 from flywheel.curate.dedup.methods.bloom import Bloom, BloomFilter
+from flywheel.curate.dedup.methods.contract import text_hashes
 from flywheel.curate.dedup.methods.edit import EditRatio
 from flywheel.curate.dedup.methods.embeddings import Embeddings
 from flywheel.curate.dedup.methods.exact import Exact
@@ -164,9 +165,9 @@ def test_a_bloom_filter_forgets_nothing_and_errs_as_rarely_as_it_says() -> None:
     known = BloomFilter(capacity=20_000, false_positives=0.01)
     size = known.bits.nbytes
 
-    first = known.add(pl.Series([f"text {n}" for n in range(20_000)]))
-    again = known.add(pl.Series([f"text {n}" for n in range(20_000)]))
-    new = BloomFilter.add(known, pl.Series([f"other {n}" for n in range(5_000)]))
+    first = known.add(text_hashes(pl.Series([f"text {n}" for n in range(20_000)])))
+    again = known.add(text_hashes(pl.Series([f"text {n}" for n in range(20_000)])))
+    new = known.add(text_hashes(pl.Series([f"other {n}" for n in range(5_000)])))
 
     assert again.all()
     assert 0.005 < new.mean() < 0.02

@@ -1,15 +1,15 @@
 """Texts that were seen before, in memory that does not grow with them."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
-import xxhash
 
 from flywheel.curate.dedup.compiled import compiled
-from flywheel.curate.dedup.methods.contract import pairs_frame
+from flywheel.curate.dedup.methods.contract import ByDigest, pairs_frame
 from flywheel.curate.dedup.methods.exact import Exact
 
 
@@ -28,20 +28,20 @@ class BloomFilter:
         self.bits = np.zeros(size // 8 + 1, np.uint8)
         self.hashes = max(1, round(size / capacity * math.log(2)))
 
-    def add(self, texts: pl.Series) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-        """Add the texts in order; whether each was known before."""
-        digests = np.array([divmod(xxhash.xxh3_128_intdigest(text.encode()), 1 << 64) for text in texts], np.uint64).reshape(
-            -1, 2
-        )
-        known: np.ndarray[Any, np.dtype[np.bool_]] = _add(self.bits, digests, self.hashes)
+    def add(self, hashes: pl.Series) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+        """Add texts in order, given by their `text_hashes`; whether each was known before. Null is neither added nor known."""
+        known = np.zeros(len(hashes), np.bool_)
+        filled = hashes.is_not_null().to_numpy()
+        known[filled] = _add(self.bits, hashes.filter(filled).struct.unnest().to_numpy(order="c"), self.hashes)
         return known
 
 
 @dataclass(frozen=True)
-class Bloom:
+class Bloom(ByDigest):
     """Texts that occurred before, equal as for `exact`; with whom is not known, and a few are no repetitions.
 
     Of the texts that are new, `false_positives` are taken for repetitions while there are at most `capacity` different ones.
+    Batches pass through the filter and are forgotten: memory is the filter's, and that of the pairs.
     """
 
     capacity: int = 10_000_000
@@ -49,12 +49,16 @@ class Bloom:
     case: bool = False
     punctuation: bool = True
 
-    def pairs(self, texts: pl.Series, *, floor: float = 1.0) -> pl.DataFrame:
+    def digests(self, texts: pl.Series) -> pl.Series:
+        return Exact(case=self.case, punctuation=self.punctuation).digests(texts)
+
+    def among(self, digests: Iterable[pl.Series], *, floor: float = 1.0) -> pl.DataFrame:
         del floor  # what is equal is 1
-        normalised = Exact(case=self.case, punctuation=self.punctuation).normalised(texts)
-        filled = (normalised.str.len_bytes() > 0).fill_null(value=False).arg_true()
-        known = BloomFilter(self.capacity, self.false_positives).add(normalised.gather(filled))
-        return pairs_frame(filled.filter(pl.Series(known, dtype=pl.Boolean)), None, 1.0)
+        seen, found, start = BloomFilter(self.capacity, self.false_positives), [np.empty(0, np.int64)], 0
+        for batch in digests:
+            found.append(np.flatnonzero(seen.add(batch)) + start)
+            start += len(batch)
+        return pairs_frame(np.concatenate(found), None, 1.0)
 
 
 @compiled

@@ -1,5 +1,6 @@
 """Near-duplicates by 64-bit fingerprints that differ in a few bits."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -8,17 +9,18 @@ import numpy as np
 import polars as pl
 
 from flywheel.curate.dedup.compiled import compiled
-from flywheel.curate.dedup.methods.contract import among_distinct, at_least
+from flywheel.curate.dedup.methods.contract import HASH, ByDigest, among_first, at_least, joined, text_hashes
 from flywheel.curate.dedup.methods.jaccard import ngrams
 from flywheel.curate.dedup.shingles import Sets
 from flywheel.curate.dedup.words import UInt64s
 
 BITS = 64
 FARTHEST = 6
+PRINTS = pl.Struct({"text": HASH, "print": pl.UInt64})
 
 
 @dataclass(frozen=True)
-class SimHash:
+class SimHash(ByDigest):
     """Texts whose fingerprints share bits: similarity is the share of the 64 that are equal, 0.95 for at most 3 that differ.
 
     Unrelated texts share about half. Pairs that differ in more than 6 bits (below 0.906) are not told, whatever the floor:
@@ -31,12 +33,19 @@ class SimHash:
     ngram: int = 2
     unit: Literal["word", "character"] = "word"
 
-    def pairs(self, texts: pl.Series, *, floor: float) -> pl.DataFrame:
-        return among_distinct(texts, lambda different: self._pairs(ngrams(different, self.ngram, self.unit), floor))
+    def digests(self, texts: pl.Series) -> pl.Series:
+        sets = ngrams(texts, self.ngram, self.unit)
+        made = pl.DataFrame({"text": text_hashes(texts), "print": fingerprints(sets), "words": np.diff(sets.offsets) > 0})
+        return made.select("text", pl.when("words").then("print").alias("print")).to_struct()
 
-    def _pairs(self, sets: Sets, floor: float) -> pl.DataFrame:
-        prints = fingerprints(sets)
-        filled = np.flatnonzero(np.diff(sets.offsets))
+    def among(self, digests: Iterable[pl.Series], *, floor: float) -> pl.DataFrame:
+        every = joined(digests, PRINTS)
+        prints = every.struct.field("print")
+        return among_first(every.struct.field("text"), lambda rows: self._pairs(prints.gather(rows), floor))
+
+    def _pairs(self, known: pl.Series, floor: float) -> pl.DataFrame:
+        filled = np.flatnonzero(known.is_not_null().to_numpy())
+        prints = known.fill_null(0).to_numpy()
         distance = min(FARTHEST, int(BITS * (1 - floor) + 1e-9))
         cuts = np.linspace(0, BITS, distance + 2).astype(int)
         found = [pl.DataFrame(schema={"row": pl.Int64, "other": pl.Int64})]

@@ -1,5 +1,6 @@
 """Passages of many words that stand in two places, within texts that are otherwise different."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +9,14 @@ import polars as pl
 import xxhash
 
 from flywheel.curate.dedup.compiled import compiled
-from flywheel.curate.dedup.methods.contract import pairs_frame
+from flywheel.curate.dedup.methods.contract import ByDigest, joined, pairs_frame
 from flywheel.curate.words import words
+
+WORDS = pl.Struct({"hash": pl.List(pl.UInt64), "start": pl.List(pl.UInt32), "stop": pl.List(pl.UInt32)})
 
 
 @dataclass(frozen=True)
-class Spans:
+class Spans(ByDigest):
     """Runs of at least `tokens` words that occurred before, in an earlier text or earlier in the same one.
 
     Every window of `tokens` words is hashed and linked to its first occurrence; windows that follow each other there as here
@@ -25,14 +28,19 @@ class Spans:
 
     tokens: int = 50
 
-    def pairs(self, texts: pl.Series, *, floor: float = 1.0) -> pl.DataFrame:
-        del floor  # what is equal is 1
+    def digests(self, texts: pl.Series) -> pl.Series:
         found = [words(text or "") for text in texts]
-        ends = np.cumsum([0, *map(len, found)])
-        hashes = np.array([xxhash.xxh3_64_intdigest(word.word.encode()) for each in found for word in each], np.uint64)
-        owner = np.repeat(np.arange(len(found)), np.diff(ends))
-        starts = np.array([word.start for each in found for word in each], np.int64)
-        stops = np.array([word.stop for each in found for word in each], np.int64)
+        hashes = [[xxhash.xxh3_64_intdigest(word.word.encode()) for word in row] for row in found]
+        starts, stops = ([[word[at] for word in row] for row in found] for at in (1, 2))
+        return pl.DataFrame({"hash": hashes, "start": starts, "stop": stops}, schema=WORDS.to_schema()).to_struct()
+
+    def among(self, digests: Iterable[pl.Series], *, floor: float = 1.0) -> pl.DataFrame:
+        del floor  # what is equal is 1
+        every = joined(digests, WORDS).struct.unnest()
+        counts = every["hash"].list.len().to_numpy()
+        ends = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        hashes, starts, stops = (every[name].explode(empty_as_null=False).to_numpy() for name in ("hash", "start", "stop"))
+        owner = np.repeat(np.arange(len(counts)), counts)
         windows = _windows(hashes, ends, self.tokens)
         first = _first_occurrence(windows, owner, ends, self.tokens)
         begin, end = _joined(first, owner, self.tokens)
