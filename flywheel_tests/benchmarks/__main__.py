@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import flywheel_tests.benchmarks as folder
+from flywheel_tests.benchmarks import _near_duplicate_engines as engines
 
 
 def run(names: list[str]) -> int:
@@ -17,6 +18,9 @@ def run(names: list[str]) -> int:
     if unknown := sorted(set(names) - set(there)):
         print(f"no benchmark is called {unknown[0]!r}; there is {', '.join(there)}", file=sys.stderr)
         return 2
+    print(f"Benchmarks, one after the other: {', '.join(names or there)}", flush=True)
+    if "near_duplicates" in (names or there):
+        print(engines.announcement(engines.ENGINES, engines.CHATS), flush=True)
     failed = []
     for name in names or there:
         print(f"\n== {name}", flush=True)

@@ -7,15 +7,15 @@ which is datasketch's own choice for a similarity of 0.8 with recall weighed 0.9
 clock starts.
 """
 
-import importlib.util
 import json
 import os
 import re
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,7 +89,7 @@ def datasketch(folder: Path, clock: Clock) -> Links:
 
 
 def rensa(folder: Path, clock: Clock) -> Links:
-    """`RMinHash.digest_matrix_from_token_sets`; bands joined as for Daft, not verified."""
+    """`RMinHash.digest_matrix_from_token_sets`; bands joined as for `daft_grouped`; not verified."""
     from rensa import RMinHash
 
     _grouped(np.zeros((2, BANDS * ROWS), np.uint32))
@@ -99,15 +99,24 @@ def rensa(folder: Path, clock: Clock) -> Links:
 
 
 def daft(folder: Path, clock: Clock) -> Links:
-    """Daft's `normalize` and `minhash`; bands joined by our kernel, which is faster than its documented joins; not verified."""
-    import daft as engine  # type: ignore[import-not-found, unused-ignore]
-    from daft import functions
+    """All of it by Daft's own operations, as its guide has it (`_daft_deduplication`); not verified."""
+    from flywheel_tests.benchmarks import _daft_deduplication as steps
+
+    signed = steps.signatures(folder / "texts.parquet", length=BANDS * ROWS)
+    linked = clock("minhash and bands", lambda: steps.edges(signed, rows_per_band=ROWS))
+    found = clock("components", lambda: steps.components(linked).to_pydict())
+    return _links(found["u"], found["v"])
+
+
+def daft_grouped(folder: Path, clock: Clock) -> Links:
+    """Daft's signatures, and their bands joined by one sort each, faster than its own operations; not verified."""
+    from flywheel_tests.benchmarks import _daft_deduplication as steps
 
     def sign() -> Any:
-        text = functions.normalize(engine.col("text"), remove_punct=True, lowercase=True, white_space=True)
-        hashed = functions.minhash(text, num_hashes=BANDS * ROWS, ngram_size=3, hash_function="xxhash3_64")
-        table = engine.read_parquet(str(folder / "texts.parquet")).select(hashed.alias("signature")).to_arrow()
-        return table["signature"].combine_chunks().flatten().to_numpy().reshape(-1, BANDS * ROWS)
+        table = steps.signatures(folder / "texts.parquet", length=BANDS * ROWS).to_arrow()
+        matrix = table["signature"].combine_chunks().flatten().to_numpy().reshape(-1, BANDS * ROWS)
+        rows = table["row"].to_numpy()
+        return matrix if (rows[1:] > rows[:-1]).all() else matrix[np.argsort(rows)]
 
     _grouped(np.zeros((2, BANDS * ROWS), np.uint32))
     signatures = clock("minhash", sign)
@@ -115,7 +124,7 @@ def daft(folder: Path, clock: Clock) -> Links:
 
 
 def text_dedup(folder: Path, clock: Clock) -> Links:
-    """Its command line, `python -m text_dedup.minhash`, on two processes; not verified."""
+    """Its command line, `python -m text_dedup.minhash`, on two processes, its imports and reading included; not verified."""
     import pickle
 
     out = folder / "text_dedup"
@@ -131,17 +140,30 @@ def text_dedup(folder: Path, clock: Clock) -> Links:
     return _links([row for row, _ in pairs], [kept for _, kept in pairs]).filter(pl.col("row") != pl.col("kept"))
 
 
-ENGINES = {engine.__name__: engine for engine in (flywheel, datasketch, rensa, daft, text_dedup)}
-INSTALL = {
-    "rensa": "pip install 'flywheel[bench]'",
-    "daft": "pip install 'flywheel[bench]'",
-    "text_dedup": "pip install --no-deps text-dedup==0.4.0 click-option-group scipy (its pins of rich and urllib3 are not ours)",
-}
+ENGINES = {engine.__name__: engine for engine in (flywheel, datasketch, rensa, daft, daft_grouped, text_dedup)}
+CHATS = 500_000
+SECONDS = {"flywheel": 10, "datasketch": 200, "rensa": 70, "daft": 35, "daft_grouped": 10, "text_dedup": 240}
+"""About what each takes of the clock for that many chats on two cores; all grow nearly in proportion to the chats."""
+PEERS = Path(sys.prefix) / "peers"
+"""Where `make bench` installs the engines that want other versions of what flywheel uses (`peers.txt`)."""
+_MODULES = {"daft": "daft", "daft_grouped": "daft", "text_dedup": "text_dedup"}
 
 
-def missing(name: str) -> str | None:
-    """The command that installs an engine that is not there."""
-    return None if importlib.util.find_spec(name) else INSTALL.get(name, f"pip install {name}")
+def announcement(names: Iterable[str], chats: int) -> str:
+    """About how long each engine takes, in words."""
+    times = {name: max(SECONDS[name] * chats / CHATS, 5) for name in names}
+    words = (f"{name} {f'{time / 60:.0f} min' if time >= 90 else f'{time:.0f} s'}" for name, time in times.items())
+    return f"near-duplicates among {chats:,} chats take about: {', '.join(words)}"
+
+
+def environment(name: str) -> dict[str, str]:
+    """The environment of an engine's process: those of `peers.txt` see their own versions first."""
+    return {**os.environ, **({"PYTHONPATH": str(PEERS)} if name in _MODULES else {})}
+
+
+def missing(name: str) -> bool:
+    """Whether an engine is not installed."""
+    return not PathFinder.find_spec(_MODULES.get(name, name), [str(PEERS), *sys.path])
 
 
 def _token_sets(folder: Path, *, bytes_: bool) -> list[Any]:
@@ -152,15 +174,27 @@ def _token_sets(folder: Path, *, bytes_: bool) -> list[Any]:
 
 
 def _grouped(signatures: Any) -> Links:
-    """Each row that shares a band goes for the first row of its component."""
-    from flywheel.curate.dedup.components import connected
+    """Each row that shares a band goes for the first row of its component: one sort a band, and scipy's components."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     from flywheel.curate.dedup.kernels import band_rows
 
-    hashes = np.empty((len(signatures), BANDS), np.uint64)
+    count = len(signatures)
+    hashes, rows = np.empty((count, BANDS), np.uint64), np.arange(count, dtype=np.uint64)
     band_rows(np.ascontiguousarray(signatures), ROWS, hashes)
-    groups = connected(np.ascontiguousarray((hashes >> np.uint64(32)).astype(np.uint32).T), limit=1)
-    first = np.repeat(groups.rows[groups.starts[:-1]], np.diff(groups.starts)) if len(groups.rows) else groups.rows
-    return _links(groups.rows, first).filter(pl.col("row") != pl.col("kept"))
+    shift = np.uint64(count.bit_length())  # the upper bits of a key are the hash's, the lower ones the row's number
+    edges = []
+    for band in hashes.T:
+        keys = (band >> shift << shift) | rows
+        keys.sort()
+        shared = np.flatnonzero(keys[1:] >> shift == keys[:-1] >> shift)
+        edges.append(np.stack([keys[shared], keys[shared + 1]]) & ((np.uint64(1) << shift) - np.uint64(1)))
+    one, other = np.concatenate(edges, axis=1).astype(np.int32)
+    components, labels = connected_components(coo_array((np.ones(len(one), np.int8), (one, other)), shape=(count, count)))
+    first = np.empty(components, np.int64)
+    first[labels[::-1]] = np.arange(count)[::-1]
+    return _links(np.arange(count), first[labels]).filter(pl.col("row") != pl.col("kept"))
 
 
 def _links(rows: Any, kept: Any) -> Links:

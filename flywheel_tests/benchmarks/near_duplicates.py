@@ -1,12 +1,13 @@
 """Near-duplicates: flywheel against datasketch, rensa, Daft and text-dedup, on one corpus in one run.
 
 The corpus is made here: chats of words drawn by Zipf's law, and families that repeat a chat with a few words changed. Every
-engine runs in a process of its own (`_near_duplicate_engines` says what each does). "Step" is the search itself, from texts in
-memory or in a file to the rows that go; "whole" is all that the process costs, importing and reading too. A true pair is
-missed when both of its rows stay; a family is lost when none of its rows stays. The yardstick is a pass that hashes every byte
-of the texts once with XXH3, the least that a search can do that looks at them.
+engine runs in a process of its own (`_near_duplicate_engines` says what each does), after a trial on 1,000 chats that compiles
+what is compiled once a machine. "Step" is the search itself, from texts in memory or in a file to the rows that go; "whole" is
+all that the process costs, importing and reading too; memory is that of the process and of those that it starts together. A
+true pair is missed when both of its rows stay; a family is lost when none of its rows stays. The yardstick is a pass that
+hashes every byte of the texts once with XXH3, the least that a search can do that looks at them.
 
-An engine that is not installed is named with the command that installs it. `--chats 50000` makes it a matter of seconds.
+`make bench` installs the engines that are not there. `--chats 50000` makes it a matter of two minutes.
 """
 
 import argparse
@@ -17,11 +18,13 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import psutil
 import xxhash
 from rich.console import Console
 from rich.table import Table
@@ -31,7 +34,9 @@ from flywheel_tests.benchmarks import _near_duplicate_engines as engines
 from flywheel_tests.benchmarks._near_duplicate_engines import BATCH, SIMILARITY
 
 _VOCABULARY = 40_000
+_TRIAL = 1_000
 Pair = tuple[int, int]
+Gram = tuple[str, ...]
 Figures = dict[str, str]
 
 
@@ -47,13 +52,13 @@ def corpus(chats: int, *, seed: int = 0) -> Corpus:
     generator = np.random.default_rng(seed)
     vocabulary = np.array(_words(generator))
     weights = 1 / (np.arange(_VOCABULARY) + 2.7)
-    drawn = vocabulary[generator.choice(_VOCABULARY, size=chats * 180, p=weights / weights.sum())]
+    drawn = generator.choice(_VOCABULARY, size=chats * 180, p=weights / weights.sum()).astype(np.uint16)
     texts: list[list[str]] = []
     family: list[int] = []
     used = 0
     while len(texts) < chats:
         length = int(np.clip(generator.lognormal(4.6, 0.7), 12, 900))
-        base = drawn[used % (len(drawn) - 900) :][:length].tolist()
+        base = vocabulary[drawn[used % (len(drawn) - 900) :][:length]].tolist()
         used += length
         members = int(generator.integers(2, 7)) if generator.random() < 0.06 else 1
         for member in range(min(members, chats - len(texts))):
@@ -83,52 +88,87 @@ def _record(number: int, words: list[str]) -> Record:
     return Record(id=f"{number:08}", messages=(text_message("user", question), text_message("assistant", answer)))
 
 
-def true_pairs(texts: list[str], family: list[int]) -> set[Pair]:
-    """The pairs (later, earlier) within families that are at least 0.8 similar, by Python's sets."""
+class Truth(NamedTuple):
+    """What there is to find: `alike` has every pair (later, earlier) within a family, and whether it is 0.8 similar."""
+
+    texts: list[str]
+    family: list[int]
+    alike: dict[Pair, bool]
+
+
+def truth(texts: list[str], family: list[int]) -> Truth:
+    """Compare what belongs together, by Python's sets."""
     members = defaultdict(list)
     for row, number in enumerate(family):
         if number >= 0:
             members[number].append(row)
-    pairs = ((b, a) for rows in members.values() for i, b in enumerate(rows) for a in rows[:i])
-    return {pair for pair in pairs if _alike(texts, pair)}
+    alike: dict[Pair, bool] = {}
+    for rows in members.values():
+        grams = [_grams(texts[row]) for row in rows]
+        alike |= {(b, a): _alike(grams[i], grams[j]) for i, b in enumerate(rows) for j, a in enumerate(rows[:i])}
+    return Truth(texts, family, alike)
 
 
-def _alike(texts: list[str], pair: Pair) -> bool:
-    one, other = (_grams(texts[row]) for row in pair)
+def _is_true(truth: Truth, pair: Pair) -> bool:
+    known = truth.alike.get((max(pair), min(pair)))
+    return _alike(*(_grams(truth.texts[row]) for row in pair)) if known is None else known
+
+
+def _alike(one: set[Gram], other: set[Gram]) -> bool:
     return len(one & other) >= SIMILARITY * len(one | other)
 
 
-def _grams(text: str) -> set[tuple[str, ...]]:
+def _grams(text: str) -> set[Gram]:
     words = re.findall(r"\w+", text.lower())
     return {tuple(words[i : i + 3]) for i in range(len(words) - 2)}
 
 
-class Truth(NamedTuple):
-    """What there is to find."""
+def _measured(name: str, folder: Path) -> int:
+    """Run an engine; returns the most bytes that its process and those that it started held together, looked at each second.
 
-    texts: list[str]
-    family: list[int]
-    pairs: set[Pair]
+    Memory that processes share counts once.
+    """
+    command, peak = [sys.executable, "-m", engines.__name__, name, str(folder)], 0
+    with subprocess.Popen(command, env=engines.environment(name)) as process:
+        while process.poll() is None:
+            peak = max(peak, _held(process.pid))
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return peak
 
 
-def _figures(folder: Path, name: str, truth: Truth, hashing: float) -> Figures:
+def _held(number: int) -> int:
+    held = 0
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(number)
+        started = root.children(recursive=True)
+        for process in [root, *started] if started else []:  # a process alone knows its own peak, to the byte
+            with suppress(psutil.NoSuchProcess):
+                whole = process.memory_full_info()
+                held += getattr(whole, "pss", whole.rss)
+    return held
+
+
+def _figures(folder: Path, name: str, truth: Truth, hashing: float, peak: int) -> Figures:
     links = pl.read_parquet(folder / f"{name}.parquet")
     cost: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
-    gone = set(links["row"].to_list())
-    false = sum(not _alike(truth.texts, pair) for pair in links.rows())
-    missed = sum(not gone & {a, b} for a, b in truth.pairs)
+    gone, pairs = set(links["row"].to_list()), [pair for pair, alike in truth.alike.items() if alike]
+    false = sum(not _is_true(truth, pair) for pair in links.rows())
+    missed = sum(not gone & {a, b} for a, b in pairs)
     staying = {number for row, number in enumerate(truth.family) if row not in gone}
     step, chats = sum(cost["steps"].values()), len(truth.texts)
     return {
-        "step, CPU s": f"{step:.2f} ({', '.join(f'{part} {spent:.2f}' for part, spent in cost['steps'].items())})",
+        "step, CPU s": f"{step:.2f}",
         "step, chats per CPU s": f"{chats / step:,.0f}",
-        "step, times a pass that hashes every byte": f"{step / hashing:.0f}",
+        "step, passes that hash every byte": f"{step / hashing:.0f}",
         "whole process, CPU s": f"{cost['whole']:.2f}",
         "whole process, chats per CPU s": f"{chats / cost['whole']:,.0f}",
-        "peak memory, MB": f"{cost['peak'] / 1e6:,.0f}",
+        "peak memory, MB": f"{max(cost['peak'], peak) / 1e6:,.0f}",
         "rows that go": f"{len(gone):,}",
         "precision of (row, kept)": f"{1 - false / max(len(links), 1):.4f}",
-        "recall of true pairs": f"{1 - missed / max(len(truth.pairs), 1):.4f}",
+        "recall of true pairs": f"{1 - missed / max(len(pairs), 1):.4f}",
         "families lost": f"{len(set(truth.family) - staying - {-1})}",
     }
 
@@ -143,39 +183,53 @@ def _hashing_seconds(texts: list[str]) -> float:
 def main(arguments: list[str] | None = None) -> None:
     """Print every engine's figures and the ratios of its costs to flywheel's."""
     parser = argparse.ArgumentParser(prog="near_duplicates", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--chats", type=int, default=500_000)
+    parser.add_argument("--chats", type=int, default=engines.CHATS)
     parser.add_argument("--only", nargs="+", choices=list(engines.ENGINES), default=list(engines.ENGINES), help="these engines")
     options = parser.parse_args(arguments)
-    records, family = corpus(options.chats)
-    texts = ["\n".join(message.text for message in record.messages) for record in records]
+    if absent := [name for name in options.only if engines.missing(name)]:
+        parser.error(f"{', '.join(absent)}: not installed; `make bench` installs what peers.txt names; or choose with --only")
+    print(engines.announcement(options.only, options.chats), flush=True)
+    chats = corpus(options.chats)
+    texts = ["\n".join(message.text for message in record.messages) for record in chats.records]
+    known, hashing = truth(texts, chats.family), _hashing_seconds(texts)
     columns: dict[str, Figures] = {}
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        parts = [to_batch(records[start : start + BATCH]) for start in range(0, len(records), BATCH)]
-        del records
-        pl.concat(parts).write_parquet(folder / "records.parquet")
-        pl.DataFrame({"text": texts}).write_parquet(folder / "texts.parquet")
-        del parts
-        truth, hashing = Truth(texts, family, true_pairs(texts, family)), _hashing_seconds(texts)
+        folder, trial = Path(place), Path(place) / "trial"
+        trial.mkdir()
+        _write(trial, chats.records[:_TRIAL], texts[:_TRIAL])
+        _write(folder, chats.records, texts)
+        del chats
         for name in options.only:
-            if command := engines.missing(name):
-                print(f"{name} is not installed: {command}")
-                continue
-            subprocess.run([sys.executable, "-m", engines.__name__, name, str(folder)], check=True)
-            columns[name] = _figures(folder, name, truth, hashing)
+            _measured(name, trial)
+            start = time.monotonic()
+            peak = _measured(name, folder)
+            columns[name], seconds = _figures(folder, name, known, hashing, peak), time.monotonic() - start
+            print(f"{name}: {seconds:.0f} s of the clock; step in CPU s: {_parts(folder, name)}", flush=True)
     _print(columns, f"{options.chats:,} chats, {sum(map(len, texts)) / 1e6:.0f} MB; hashing every byte: {hashing:.3f} CPU s")
 
 
+def _write(folder: Path, records: list[Record], texts: list[str]) -> None:
+    parts = (to_batch(records[start : start + BATCH]) for start in range(0, len(records), BATCH))
+    pl.concat(parts).write_parquet(folder / "records.parquet")
+    pl.DataFrame({"row": range(len(texts)), "text": texts}).write_parquet(folder / "texts.parquet")
+
+
+def _parts(folder: Path, name: str) -> str:
+    steps: dict[str, float] = json.loads((folder / f"{name}.json").read_text())["steps"]
+    return ", ".join(f"{step} {seconds:.2f}" for step, seconds in steps.items())
+
+
 def _print(columns: dict[str, Figures], title: str) -> None:
-    table = Table("", *columns, title=title)
-    for name in next(iter(columns.values()), {}):
-        table.add_row(name, *(figures[name] for figures in columns.values()))
-    Console(width=max(120, 40 * len(columns))).print(table)
-    for figure in ("step, chats per CPU s", "whole process, chats per CPU s"):
-        rates = {name: float(figures[figure].replace(",", "")) for name, figures in columns.items()}
-        ours = rates.pop("flywheel", None)
-        for name, rate in rates.items() if ours else ():
-            print(f"{figure}: {(ours or 0) / rate:.1f} times {name}")
+    table = Table("", title=title)
+    for name in columns:
+        table.add_column(name, justify="right")
+    for figure in next(iter(columns.values()), {}):
+        table.add_row(figure, *(figures[figure] for figures in columns.values()))
+    for figure in ("step, chats per CPU s", "whole process, chats per CPU s") if "flywheel" in columns else ():
+        rates = [float(figures[figure].replace(",", "")) for figures in columns.values()]
+        ours = rates[list(columns).index("flywheel")]
+        table.add_row(f"{figure.partition(',')[0]}, flywheel's rate to this", *(f"{ours / rate:.1f}" for rate in rates))
+    Console(width=max(80, 40 + 15 * len(columns))).print(table)
 
 
 if __name__ == "__main__":
