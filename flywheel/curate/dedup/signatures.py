@@ -88,7 +88,7 @@ def _flatten(conversations: pl.Series) -> _Flat:
     names = messages.struct.field("role").fill_null("")
     known = names.unique()
     hashes = pl.Series([_role(name) for name in known], dtype=pl.UInt64)
-    roles = names.replace_strict(known, hashes, return_dtype=pl.UInt64).to_numpy(writable=True)
+    roles = names.replace_strict(known, hashes).cast(pl.UInt64).to_numpy(writable=True)
     system = roles == _role("system")
     parts = messages.struct.field("content")
     calls = messages.struct.field("tool_calls")
@@ -132,5 +132,5 @@ def _lists(offsets: Int64s, values: Any) -> pl.Series:
 
 def _array(values: Any) -> Any:
     """The array's own memory as Arrow; `pa.array` would import pandas to find out that it is none of pandas'."""
-    whole = np.ascontiguousarray(values)
+    whole: Any = np.ascontiguousarray(values)
     return pa.Array.from_buffers(pa.from_numpy_dtype(whole.dtype), len(whole), [None, pa.py_buffer(whole)])
