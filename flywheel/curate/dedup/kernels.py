@@ -380,7 +380,7 @@ def hash_lists(offsets: Any, values: Any) -> Any:  # pragma: no cover
     hashes = np.empty(len(offsets) - 1, np.uint64)
     for row in range(len(hashes)):
         first, size = offsets[row], offsets[row + 1] - offsets[row]
-        even, odd = np.uint64(size), _MIX
+        even, odd = np.uint64(size) << np.uint64(32), _MIX
         for position in range(first, first + size - 1, 2):
             even = (even ^ np.uint64(values[position])) * _MIX
             odd = (odd ^ np.uint64(values[position + 1])) * _BASE
