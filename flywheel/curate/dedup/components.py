@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flywheel.curate.dedup.compiled import compiled
+from flywheel.curate.dedup.compiled import compiled, one_ahead
 from flywheel.curate.dedup.words import Int32s, Int64s, UInt32s
 
 _ROW = np.uint64(0xFFFFFFFF)
@@ -30,14 +30,12 @@ def connected(bands: UInt32s, *, limit: int) -> Groups:
     """Components of rows that share a value within a band, in groups of at most `limit` rows or of one larger component.
 
     Args:
-        bands: hashes, shape (bands, rows); memory beside them is 12 bytes a row, and 24 a row that shares.
+        bands: hashes, shape (bands, rows); memory beside them is 20 bytes a row, and 24 a row that shares.
     """
     count = bands.shape[1]
     parents = np.arange(count, dtype=np.int32)
-    for band in bands:
-        keys = sorted_keys(band)
+    for keys in one_ahead(sorted_keys, bands):
         _unite(keys, parents)
-        del keys
     sizes = _settle(parents)
     members = np.flatnonzero(sizes[parents] > 1)
     keys = (parents[members].astype(np.uint64) << np.uint64(32)) | members.astype(np.uint64)

@@ -1,17 +1,16 @@
 """Which conversations repeat another one, over all days, and which one stays."""
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from flywheel.curate.dedup.compiled import compiled
+from flywheel.curate.dedup.compiled import compiled, on_all_cores
 from flywheel.curate.dedup.components import connected
 from flywheel.curate.dedup.lookup import Index
-from flywheel.curate.dedup.matching import candidates, folded, nearest_kept
+from flywheel.curate.dedup.matching import Pairs, candidates, folded, nearest_kept
 from flywheel.curate.dedup.rows import Rows, batches, read_rows
 from flywheel.curate.dedup.spool import Spool
 from flywheel.curate.dedup.words import Int64s, UInt32s
@@ -197,11 +196,15 @@ def _near(rows: Rows, signatures: pl.LazyFrame, verdict: _Verdict, similarity: f
         spool = Spool(groups, len(distinct))
         for hashes, offsets, shingles in batches(signatures, "shingles"):
             spool.add(exact.find(hashes), offsets, shingles)
-        for group, (start, stop) in enumerate(pairwise(groups.starts)):
-            members = distinct[groups.rows[start:stop]]
-            among = candidates(bands[:, groups.rows[start:stop]])
-            pairs = nearest_kept(spool.load(group), among, similarity=similarity)
-            verdict.drop(members[pairs.later], _NEAR, members[pairs.earlier], pairs.jaccard)
+
+        def compare(group: int, start: int, stop: int) -> Pairs:
+            rows_of_group = groups.rows[start:stop]
+            pairs = nearest_kept(spool.load(group), candidates(bands[:, rows_of_group]), similarity=similarity)
+            members = distinct[rows_of_group]
+            return Pairs(members[pairs.later], members[pairs.earlier], pairs.jaccard)
+
+        for pairs in on_all_cores(compare, zip(range(len(groups.starts)), groups.starts, groups.starts[1:], strict=False)):
+            verdict.drop(pairs.later, _NEAR, pairs.earlier, pairs.jaccard)
     later = np.flatnonzero(first != np.arange(len(first)))
     twin = worded[first[later]]
     near = np.where(verdict.reason[twin] == _NEAR, verdict.similarity[twin], 1.0)

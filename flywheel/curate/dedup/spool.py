@@ -1,6 +1,7 @@
 """Sets of hashes that wait in a temporary file until their group is compared."""
 
 import tempfile
+from threading import Lock
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,7 @@ class Spool:
         self._missing = np.ones(len(groups.rows), bool)
         self._chunks: list[list[_Chunk]] = [[] for _ in groups.starts[1:]]
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115
+        self._reading = Lock()
         self._end = 0
 
     def add(self, rows: Int32s, offsets: Int64s, values: UInt32s) -> None:
@@ -63,7 +65,10 @@ class Spool:
         self._end += gathered.nbytes
 
     def load(self, group: int) -> Spans:
-        """A group's sets, in the order of its rows; more than 256 MB of them lie in a mapped file of their own."""
+        """A group's sets, in the order of its rows; more than 256 MB of them lie in a mapped file of their own.
+
+        Threads may load groups at once, when all is added.
+        """
         start, stop = self._starts[group : group + 2]
         starts, stops = np.empty(stop - start, np.int64), np.empty(stop - start, np.int64)
         total = int(sum(chunk.sizes.sum() for chunk in self._chunks[group]))
@@ -72,8 +77,9 @@ class Spool:
         for chunk in self._chunks[group]:
             ends = used + np.cumsum(chunk.sizes, dtype=np.int64)
             starts[chunk.places - start], stops[chunk.places - start] = ends - chunk.sizes, ends
-            self._file.seek(chunk.at)
-            _read_into(self._file, values[used : ends[-1]].data.cast("B"))
+            with self._reading:
+                self._file.seek(chunk.at)
+                _read_into(self._file, values[used : ends[-1]].data.cast("B"))
             used = int(ends[-1])
         sort_rows(values, starts, stops)
         return Spans(values, starts, stops)
