@@ -1,10 +1,15 @@
 """The `flywheel` command as users run it: a process of its own, with nothing of this process's environment in its way."""
 
+import contextlib
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
+from click.testing import CliRunner
 
 FLYWHEEL = (str(Path(sys.executable).with_name("flywheel")),)
 
@@ -34,6 +39,29 @@ def flywheel(
         timeout=280,
         check=False,
     )
+
+
+def flywheel_here(*arguments: str, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run it to its end in this process, which has imported everything already; only the graph is imported anew, for the project
+    in `cwd`. An error that would show its traceback is raised."""
+    from flywheel.cli import main
+
+    path, graph = sys.path.copy(), _forget_the_graph()
+    with mock.patch.dict(os.environ, environment(), clear=True), contextlib.chdir(cwd):
+        try:
+            done = CliRunner().invoke(main, arguments, input=stdin)
+        finally:
+            _forget_the_graph()
+            sys.modules.update(graph)
+            sys.path[:] = path
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
+def _forget_the_graph() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.partition(".")[0] == "assets"]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 def succeeded(done: subprocess.CompletedProcess[str]) -> str:

@@ -49,8 +49,9 @@ def write_log(folder: Path, day: str, name: str, entries: Iterable[dict[str, Any
 
 def write_project(folder: Path, logs: Mapping[str, Iterable[dict[str, Any] | str]] | None = None, *, toml: str = "") -> Project:
     """A project in `folder` with one file `app.jsonl` for each day. Without a word on scrubbing, rules find the names: no process
-    has to load the model."""
+    has to load the model. Without one on canaries, there are as few as there may be."""
     scrub = "" if "[scrub]" in toml else '\n[scrub]\nner = "rules"\n'
+    scrub += "" if "[canaries]" in toml else "\n[canaries]\nrows = 20\n"
     (folder / "flywheel.toml").write_text('[project]\nname = "test"\nstart = "2026-03-01"\n' + toml + scrub, "utf-8")
     for day, entries in (logs or {}).items():
         write_log(folder, day, "app.jsonl", entries)

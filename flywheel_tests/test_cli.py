@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flywheel.project import Project
-from flywheel_tests.commands import flywheel, refused, succeeded
+from flywheel_tests.commands import flywheel, flywheel_here, refused, succeeded
 from flywheel_tests.projects import call, call_id, write_log, write_project
 
 REPOSITORY = Path(__file__).parent.parent
@@ -80,10 +80,10 @@ def test_a_day_and_a_selection_limit_what_is_made(copy: Path) -> None:
     for day, numbers in (("2026-03-04", range(20, 24)), ("2026-03-05", range(24, 30))):
         write_log(copy, day, "app.jsonl", [call(n) for n in numbers])
 
-    succeeded(flywheel("run", "--day", "2026-03-04", "--select", "*cleaned", cwd=copy))
+    succeeded(flywheel_here("run", "--day", "2026-03-04", "--select", "*cleaned", cwd=copy))
     tables = Project.open(copy / "flywheel.toml").tables
     made = {name: tables.partitions(name) for name in ("records", "cleaned", "scrubbed", "curated")}
-    succeeded(flywheel("run", "--day", "2026-03-04", cwd=copy))
+    succeeded(flywheel_here("run", "--day", "2026-03-04", cwd=copy))
 
     assert made["records"] == made["cleaned"] == ["2026-03-02", "2026-03-03", "2026-03-04"]
     assert made["scrubbed"] == made["curated"] == ["2026-03-02", "2026-03-03"]
@@ -97,7 +97,7 @@ def test_a_sample_from_another_folder_has_tables_of_its_own_and_about_so_many_en
 ) -> None:
     before = versions(ran[0])
 
-    printed = succeeded(flywheel("run", "--sample", "6", "--config", str(ran[0] / "flywheel.toml"), cwd=tmp_path))
+    printed = succeeded(flywheel_here("run", "--sample", "6", "--config", str(ran[0] / "flywheel.toml"), cwd=tmp_path))
 
     assert row_of(printed, "records")[:2] == ["6", "6"]
     assert versions(ran[0]) == before
@@ -124,7 +124,7 @@ def test_a_mistake_is_one_message_with_exit_code_2(mistake: str, tmp_path: Path)
     base = "" if "project" in toml else '[project]\nstart = "2026-03-01"\n'
     (tmp_path / "flywheel.toml").write_text(base + toml, "utf-8")
 
-    message = refused(flywheel("run", cwd=tmp_path))
+    message = refused(flywheel_here("run", cwd=tmp_path))
 
     assert said in message
     assert len(message) < 1200
@@ -142,7 +142,7 @@ def test_a_mistake_is_one_message_with_exit_code_2(mistake: str, tmp_path: Path)
     ],
 )
 def test_an_option_that_means_nothing_is_refused_with_what_there_is(ran: tuple[Path, str], options: str, said: str) -> None:
-    assert said in refused(flywheel("run", *options.split(), cwd=ran[0]))
+    assert said in refused(flywheel_here("run", *options.split(), cwd=ran[0]))
 
 
 @pytest.mark.parametrize("command", [["run"], ["sql", "select 1"], ["trace", "x"]])
@@ -185,7 +185,7 @@ def test_sql_refuses_what_is_wrong_and_reaches_no_file(ran: tuple[Path, str], tm
     file = tmp_path / "private.csv"
     file.write_text("secret\n1\n", "utf-8")
 
-    message = refused(flywheel("sql", query.format(file=file), cwd=ran[0]))
+    message = refused(flywheel_here("sql", query.format(file=file), cwd=ran[0]))
 
     assert said in message
     assert file.read_text("utf-8") == "secret\n1\n"
@@ -206,9 +206,9 @@ def test_trace_follows_an_id_and_a_line_of_a_set_from_the_log_to_the_export(ran:
 
 
 def test_trace_says_why_a_row_left_and_knows_no_strangers(ran: tuple[Path, str]) -> None:
-    assert "dropped      reason empty_reply" in succeeded(flywheel("trace", call_id(40), cwd=ran[0]))
-    assert "no table knows 'nobody'" in refused(flywheel("trace", "nobody", cwd=ran[0]))
-    assert "no line 99" in refused(flywheel("trace", "data/sets/chat/latest/train.jsonl:99", cwd=ran[0]))
+    assert "dropped      reason empty_reply" in succeeded(flywheel_here("trace", call_id(40), cwd=ran[0]))
+    assert "no table knows 'nobody'" in refused(flywheel_here("trace", "nobody", cwd=ran[0]))
+    assert "no line 99" in refused(flywheel_here("trace", "data/sets/chat/latest/train.jsonl:99", cwd=ran[0]))
 
 
 def install(folder: Path, name: str, entry_points: str, module: str = "") -> None:
