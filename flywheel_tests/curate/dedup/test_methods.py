@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from flywheel import plugins
+from flywheel.curate.dedup.methods import nearest
 from flywheel.curate.dedup.methods.bloom import Bloom, BloomFilter
 from flywheel.curate.dedup.methods.contract import text_hashes
 from flywheel.curate.dedup.methods.edit import EditRatio
@@ -120,6 +121,52 @@ def test_edit_ratio_is_that_of_the_longest_common_subsequence() -> None:
             ratio = 2 * longest_common(texts[other], text) / (len(text) + len(texts[other]))
             if text != texts[other]:
                 assert pairs.get((row, other)) == (pytest.approx(ratio) if ratio >= 0.3 else None), (row, other)
+
+
+@pytest.mark.parametrize("floor", [0.55, 0.8, 0.95])
+def test_edit_ratio_misses_no_pair_of_longer_texts_near_its_floor(floor: float) -> None:
+    """Texts of two to four words of the machine, with 1 to 60 letters lost, added and moved, so that ratios lie everywhere."""
+    generator = random.Random(11)
+    texts = []
+    for size in (64, 128, 150, 191, 256):
+        base = [generator.choice("abcdefgh") for _ in range(size)]
+        for changes in (0, 3, 15, 60):
+            text = base[changes // 2 :] + base[: changes // 2]
+            for _ in range(changes):
+                text.insert(generator.randrange(len(text)), generator.choice("abcdefgh"))
+                del text[generator.randrange(len(text))]
+            texts.append("".join(text))
+
+    table = EditRatio().pairs(pl.Series(texts), floor=floor)
+
+    ratios = {
+        (row, other): 2 * longest_common(texts[other], text) / (len(text) + len(texts[other]))
+        for row, text in enumerate(texts)
+        for other in range(row)
+    }
+    expected = {pair: ratio for pair, ratio in ratios.items() if ratio >= floor}
+    assert 3 < len(expected) < len(ratios)
+    assert {(row, other): ratio for row, other, ratio in table.select("row", "other", "similarity").iter_rows()} == expected
+
+
+def test_the_nearest_of_many_vectors_are_those_of_an_exhaustive_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest, "_BLOCK", 64)
+    vectors = nearest.unit(np.random.default_rng(3).standard_normal((330, 6)))
+    vectors[310], vectors[320], vectors[17] = vectors[3], vectors[3], 0
+    cosine = np.tril(vectors @ vectors.T, -1)
+    order = np.argsort(-cosine, axis=1, kind="stable")
+
+    for floor, neighbours in ((0.9, 3), (0.8, 400), (0.2, 1)):
+        table = nearest.nearest_pairs(vectors, floor=floor, neighbours=neighbours)
+
+        chosen = order[:, :neighbours]
+        rows, places = np.nonzero(np.take_along_axis(cosine, chosen, axis=1) >= floor)
+        expected = {(row, chosen[row, place]): cosine[row, chosen[row, place]] for row, place in zip(rows, places, strict=True)}
+        told = {(row, other): value for row, other, value in table.select("row", "other", "similarity").iter_rows()}
+        assert len(told) > 50
+        assert told == pytest.approx(expected, abs=1e-6)
+    best = nearest.nearest_pairs(vectors, floor=0.999, neighbours=1)
+    assert best.filter(pl.col("row").is_in([310, 320])).select("row", "other").rows() == [(310, 3), (320, 3)]
 
 
 def test_edit_ratio_sees_a_typo_where_words_do_not() -> None:
