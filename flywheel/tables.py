@@ -1,6 +1,6 @@
 """Delta tables: atomic commits, versions, and for each partition the fingerprint of what it was made from.
 
-A table is a folder below one root (local, or a URL that deltalake understands). Every write replaces one partition, or the
+A table is a folder below one root (local, or a URL that deltalake understands). Every write replaces partitions, or the
 whole table, in one commit: a reader sees the version before or after, never a mix. The fingerprint goes into the same
 commit as a Delta application transaction, so data and fingerprint cannot disagree, whenever a process is killed.
 """
@@ -26,10 +26,15 @@ if TYPE_CHECKING:
     from pyarrow.fs import PyFileSystem
 
 _WHOLE = "*"
+_OVERTAKEN = "table {name!r} was written by another run meanwhile; run again"
 
 
 class NotMade(FlywheelError, FileNotFoundError):
     """A table that was never written is wanted."""
+
+
+class Overtaken(FlywheelError):
+    """A table has changed since the version that a write goes on from."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,11 @@ class Tables:
         table = self._open(name)
         return None if table is None else table.version()
 
+    def identity(self, name: str) -> str | None:
+        """What tells this table from another that was made in its place; None when it was never written."""
+        table = self._open(name)
+        return None if table is None else str(table.metadata().id)
+
     def fingerprint(self, name: str, **where: str) -> int | None:
         """What the partition was made from (`write`), or None when it was never written."""
         return self.fingerprints(name)(**where)
@@ -108,7 +118,8 @@ class Tables:
         rows, added = self._write_file(name, [data] if isinstance(data, pl.DataFrame) else data, schema, where)
         if before_commit is not None:
             before_commit()
-        version = self._commit(name, [added] if added else [], schema, {_partition(where): fingerprint}, where, list(where))
+        replaced = _equal(where)
+        version = self._commit(name, [added] if added else [], schema, {_partition(where): fingerprint}, replaced, list(where))
         return Written(rows, version)
 
     def write_partitions(
@@ -119,18 +130,24 @@ class Tables:
         schema: pa.Schema,
         fingerprints: Mapping[str, int],
         column: str = "day",
+        since: int | None = None,
     ) -> Written:
-        """Replace the whole table by these partitions in one commit, each with a fingerprint of its own.
+        """Replace the whole table, or these partitions of it, in one commit, each with a fingerprint of its own.
 
         For small tables of all days whose content decides, day by day, what has to be made again.
 
         Args:
             data: partition value -> rows. Partitions that are not named are gone after the write.
             fingerprints: partition value -> 63-bit digest; may hold more keys than `data`.
+            since: the version of the table that the data goes on from; then partitions that are not named stay as they are.
+
+        Raises:
+            Overtaken: the table is no longer at that version; nothing is changed.
         """
         written = [self._write_file(name, [frame], schema, {column: value}) for value, frame in data.items()]
         files = [added for _, added in written if added]
-        version = self._commit(name, files, schema, fingerprints, {}, [column])
+        replaced = None if since is None else [(column, "in", list(data))]
+        version = self._commit(name, files, schema, fingerprints, replaced, [column], since)
         return Written(sum(rows for rows, _ in written), version)
 
     def invalidate(self, name: str, **where: str) -> None:
@@ -148,11 +165,12 @@ class Tables:
         files: list[dict[str, Any]],
         schema: pa.Schema,
         fingerprints: Mapping[str, int],
-        where: Mapping[str, str],
+        replaced: list[tuple[str, str, Any]] | None,
         partition_by: list[str],
+        since: int | None = None,
     ) -> int:
         from deltalake import CommitProperties, DeltaTable, Schema, Transaction
-        from deltalake.exceptions import DeltaError
+        from deltalake.exceptions import CommitFailedError, DeltaError
         from deltalake.transaction import AddAction, create_table_with_add_actions
 
         for column in partition_by:
@@ -173,7 +191,14 @@ class Tables:
                 if table is None:
                     raise
         if table is not None:
-            table.create_write_transaction(actions, mode="overwrite", partition_filters=_equal(where), **commit)
+            if since not in (None, table.version()):
+                raise Overtaken(_OVERTAKEN.format(name=name))
+            try:
+                table.create_write_transaction(actions, mode="overwrite", partition_filters=replaced, **commit)
+            except CommitFailedError:  # somebody was faster, after the table was opened here
+                if since is None:
+                    raise
+                raise Overtaken(_OVERTAKEN.format(name=name)) from None
         return DeltaTable(self.uri(name)).version()
 
     def _write_file(
@@ -266,9 +291,9 @@ class Tables:
         columns: Any = table.schema().to_arrow() if table is not None else None
         return None if columns is None else pa.schema(columns)
 
-    def partitions(self, name: str, column: str = "day") -> list[str]:
+    def partitions(self, name: str, column: str = "day", *, version: int | None = None) -> list[str]:
         """The values of a partition column that hold rows, sorted."""
-        table = self._open(name)
+        table = self._open(name, version)
         if table is None:
             return []
         return sorted({str(partition[column]) for partition in table.partitions()})
@@ -297,7 +322,7 @@ def file_system(url: str) -> "PyFileSystem":
     return PyFileSystem(DeltaStorageHandler(url))
 
 
-def _equal(where: Mapping[str, str]) -> list[tuple[str, str, str]] | None:
+def _equal(where: Mapping[str, str]) -> list[tuple[str, str, Any]] | None:
     return [(column, "=", value) for column, value in where.items()] or None
 
 

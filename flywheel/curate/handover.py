@@ -29,7 +29,7 @@ def hand_over(duplicates: pl.DataFrame, records: pl.LazyFrame) -> pl.DataFrame:
 
     Args:
         duplicates: rows of `DUPLICATES`.
-        records: records of all days with their `day`; of the few that take part, some columns are read.
+        records: records of all days with their `day`; of the days that take part, some columns are read.
 
     Returns:
         Columns of `HANDED_OVER` and `day`, that of the taker; ordered by them.
@@ -41,10 +41,12 @@ def hand_over(duplicates: pl.DataFrame, records: pl.LazyFrame) -> pl.DataFrame:
     givers = moved.select("id", "day")
     takers = moved.select(id="kept", day="kept_day").unique()
     said = pl.col("feedback").list.len() > 0
-    giving = records.select(_WHO).filter(said).join(givers.lazy(), on=["id", "day"], how="semi").collect()
+    days = pl.concat([givers["day"], takers["day"]]).unique()
+    records = records.filter(pl.col("day").is_in(days.implode())).select(_WHO)
+    giving = records.filter(said).join(givers.lazy(), on=["id", "day"], how="semi").collect()
     pairs = moved.join(giving, on=["id", "day"])
     takers = takers.join(pairs.select(id="kept", day="kept_day"), on=["id", "day"], how="semi")
-    taking = records.select(_WHO).join(takers.lazy(), on=["id", "day"], how="semi").collect()
+    taking = records.join(takers.lazy(), on=["id", "day"], how="semi").collect()
     pairs = pairs.join(taking, left_on=["kept", "kept_day"], right_on=["id", "day"], suffix="_kept")
     rows = []
     for pair in pairs.sort("kept_day", "kept", "day", "id").iter_rows(named=True):

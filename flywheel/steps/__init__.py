@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flywheel.engine import Made
 from flywheel.plan import Plan
 from flywheel.project import Project
-from flywheel.steps import build, contamination, curate, ingest, inspect, similar
+from flywheel.steps import build, contamination, curate, duplicates, ingest, inspect, similar
 
 _OF_ONE_DAY: dict[str, Callable[[Project, str, str, int], Made]] = {
     "records": ingest.records,
@@ -23,7 +23,7 @@ _OF_ONE_DAY: dict[str, Callable[[Project, str, str, int], Made]] = {
 _OF_ALL_DAYS: dict[str, Callable[[Project, str, int], Made]] = {
     "log_files": ingest.log_files,
     "review": curate.review,
-    "duplicates": curate.duplicates,
+    "duplicates": duplicates.duplicates,
     "similar": similar.similar,
     "splits": build.splits,
     "synthetic": build.synthetic,

@@ -9,9 +9,8 @@ from flywheel import plugins
 from flywheel.engine import Made, map_table
 from flywheel.inspect.canaries import canary_report
 from flywheel.ledger import Outcome, no_exits
-from flywheel.plan import MARKER, content_fingerprints, digest63
+from flywheel.plan import MARKER, content_fingerprints
 from flywheel.project import Project
-from flywheel.schema import without_column
 
 
 def cleaned(project: Project, _: str, day: str, fingerprint: int) -> Made:
@@ -91,7 +90,7 @@ def review(project: Project, _: str, fingerprint: int) -> Made:
     return Made("review", flagged.height, written.rows, written.version, extra=extra)
 
 
-def _reviewed(project: Project, day: str | None = None) -> pl.DataFrame | None:
+def reviewed(project: Project, day: str | None = None) -> pl.DataFrame | None:
     """What is decided about flagged records, of one day or all; None where the policy only drops."""
     if not project.settings.policy.held:
         return None
@@ -105,41 +104,6 @@ def _filter(project: Project, name: str) -> Any:
     return plugins.build("filter", plugged.use, with_rules("filter", plugged.use, plugged.settings, project.settings.labels))
 
 
-def duplicates(project: Project, _: str, fingerprint: int) -> Made:
-    """Find the duplicates among all conversations that every filter keeps, so that no family loses its only good member."""
-    from flywheel.curate.dedup.duplicates import DUPLICATES, find_duplicates
-    from flywheel.curate.handover import HANDED_OVER, hand_over
-
-    days = project.tables.partitions("log_files")
-    unwanted = project.tables.scan("verdicts").filter(~pl.col("keep")).select("id", "day").unique()
-    if (reviewed := _reviewed(project)) is not None:
-        staying = reviewed.group_by("id", "day").agg(pl.col("action").is_in(["keep", "mask"]).all()).filter("action")
-        unwanted = unwanted.join(staying.lazy(), on=["id", "day"], how="anti")
-    signatures = project.tables.scan("signatures").join(unwanted, on=["id", "day"], how="anti")
-    duplicates = find_duplicates(signatures, similarity=project.settings.dedup.similarity, scores=_scores(project))
-    frames = {day: duplicates.filter(pl.col("day") == day).sort("id", "kept") for day in duplicates["day"].unique().sort()}
-    handed = hand_over(duplicates, project.tables.scan("scrubbed"))
-    handing = {day: handed.filter(pl.col("day") == day) for day in handed["day"].unique().sort()}
-    fingerprints = content_fingerprints(duplicates, days) | {MARKER: fingerprint}
-    for day, frame in handing.items():  # what a day's records take over is part of what its node is made from
-        fingerprints[day] = digest63(fingerprints[day], frame.to_dicts())
-    project.tables.write_partitions("handed_over", handing, schema=HANDED_OVER, fingerprints={MARKER: fingerprint})
-    written = project.tables.write_partitions(
-        "duplicates", frames, schema=without_column(DUPLICATES, "day"), fingerprints=fingerprints
-    )
-    reasons = dict(duplicates.group_by("reason").len().sort("reason").iter_rows())
-    return Made("duplicates", project.tables.rows("signatures"), written.rows, written.version, extra=reasons)
-
-
-def _scores(project: Project) -> pl.LazyFrame | None:
-    """What decides which of two similar conversations stays, higher being better; None where the older one does."""
-    dedup = project.settings.dedup
-    if dedup.scored_by is None:
-        return None
-    scores = project.tables.scan("verdicts", filter=dedup.scored_by).select("id", "day", "score")
-    return scores.with_columns(-pl.col("score")) if dedup.keep.startswith("-") else scores
-
-
 def curated(project: Project, _: str, day: str, fingerprint: int) -> Made:
     """Keep one day's conversations that every filter keeps and that repeat no other."""
     from flywheel.curate.handover import take_over
@@ -150,16 +114,16 @@ def curated(project: Project, _: str, day: str, fingerprint: int) -> Made:
     verdicts = {plugged.name: tables.read("verdicts", filter=plugged.name, day=day) for plugged in project.settings.filters}
     duplicates = tables.read("duplicates", day=day)
     handed = tables.read("handed_over", day=day)
-    reviewed = _reviewed(project, day)
-    flags = [] if reviewed is None else reviewed.filter(action="mask")["flag"].unique().sort().to_list()
+    held = reviewed(project, day)
+    flags = [] if held is None else held.filter(action="mask")["flag"].unique().sort().to_list()
     masking = {name: _filter(project, name) for name in flags}
 
     def stage(batch: pl.DataFrame) -> Outcome:
-        kept, left = combine(batch, verdicts, duplicates, review=reviewed)
+        kept, left = combine(batch, verdicts, duplicates, review=held)
         kept = take_over(kept, handed)
-        if reviewed is None:
+        if held is None:
             return Outcome(kept, left)
-        masked = mask_flagged(kept, masking, reviewed)
+        masked = mask_flagged(kept, masking, held)
         return Outcome(masked.kept, pl.concat([left, masked.exits]))
 
     return map_table(tables, "scrubbed", "curated", stage, fingerprint=fingerprint, day=day)
