@@ -2,17 +2,18 @@
 
 import dataclasses
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 import pytest
 
+from flywheel.curate.dedup.methods.contract import HASH, ByDigest, among_first, joined, pairs_frame, text_hashes
 from flywheel.errors import Rejected
-from flywheel.plugins import Filter, Format, Model, Source, Synthesizer
+from flywheel.plugins import Filter, Format, Model, Similarity, Source, Synthesizer
 from flywheel.records import Message, Record, derive, from_batch, text_message
-from flywheel.testing import awkward_records, chat, check_filter, check_format, check_source, check_synthesizer
+from flywheel.testing import awkward_records, chat, check_filter, check_format, check_similarity, check_source, check_synthesizer
 
 SAMPLES = [b'{"ask": "Hi?", "answer": "Hello."}', b'{"ask": "Bye?", "answer": "Bye."}']
 
@@ -334,3 +335,135 @@ def test_awkward_records_hold_the_shapes_that_break_code() -> None:
     assert any(not record.messages for record in records)
     assert any(record.messages and record.messages[-1].tool_calls and not record.reply for record in records)
     assert awkward_records().equals(batch)
+
+
+@dataclass(frozen=True)
+class Equal(ByDigest):
+    """A similarity that keeps its contract."""
+
+    ignored: int = 0
+
+    def digests(self, texts: pl.Series) -> pl.Series:
+        return text_hashes(texts)
+
+    def among(self, digests: Iterable[pl.Series], *, floor: float) -> pl.DataFrame:  # noqa: ARG002
+        return among_first(joined(digests, HASH), lambda _: pairs_frame([], [], 1.0))
+
+
+@dataclass(frozen=True)
+class Wrong(Equal):
+    def pairs(self, texts: pl.Series, *, floor: float = 1.0) -> pl.DataFrame:
+        return self.spoilt(super().pairs(texts, floor=floor))
+
+    def spoilt(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        return pairs
+
+
+@dataclass(frozen=True)
+class Forward(Wrong):
+    def spoilt(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        return pairs.with_columns(row="other", other="row")
+
+
+@dataclass(frozen=True)
+class Below(Wrong):
+    def spoilt(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        return pairs.with_columns(similarity=0.5)
+
+
+@dataclass(frozen=True)
+class Partial(Wrong):
+    def spoilt(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        return pairs.select("row", "other")
+
+
+@dataclass(frozen=True)
+class Upside(Wrong):
+    def spoilt(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        return pairs.reverse()
+
+
+@dataclass(frozen=True)
+class Blind(Wrong):
+    def spoilt(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        return pairs.clear()
+
+
+@dataclass(frozen=True)
+class Forgetful(Wrong):
+    def spoilt(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        return pairs.with_columns(other=pl.lit(None, pl.Int64))
+
+
+@dataclass(frozen=True)
+class Blanks(Equal):
+    def digests(self, texts: pl.Series) -> pl.Series:
+        return text_hashes(texts.fill_null("").replace(["", " \n\t"], "nothing"))
+
+
+@dataclass(frozen=True)
+class Undecided(Wrong):
+    def spoilt(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        return pairs.with_columns(similarity=pl.lit(random.uniform(0.95, 1.0)))
+
+
+@dataclass(frozen=True)
+class Editing(Equal):
+    def digests(self, texts: pl.Series) -> pl.Series:
+        return super().digests(texts.scatter(0, "mine"))
+
+
+@dataclass(frozen=True)
+class Brittle(Equal):
+    def digests(self, texts: pl.Series) -> pl.Series:
+        return super().digests(pl.Series([text.strip() for text in texts], dtype=pl.String))
+
+
+@dataclass(frozen=True)
+class Texty(Equal):
+    def digests(self, texts: pl.Series) -> pl.Series:
+        return pl.DataFrame({"hash": text_hashes(texts), "text": texts}).to_struct()
+
+    def among(self, digests: Iterable[pl.Series], *, floor: float) -> pl.DataFrame:
+        return super().among([batch.struct.field("hash") for batch in digests], floor=floor)
+
+
+@dataclass(frozen=True)
+class Numbered(Equal):
+    def digests(self, texts: pl.Series) -> pl.Series:
+        places = pl.Series([str(at) if text else None for at, text in enumerate(texts)], dtype=pl.String)
+        return text_hashes(pl.select(pl.when(pl.lit(len(texts)) > 3).then(texts).otherwise(places)).to_series())
+
+
+@dataclass(frozen=True)
+class Batchwise(Equal):
+    def among(self, digests: Iterable[pl.Series], *, floor: float) -> pl.DataFrame:
+        return pl.concat([super(Batchwise, self).among([batch], floor=floor) for batch in digests])
+
+
+def test_a_right_similarity_passes() -> None:
+    check_similarity(Equal())
+
+
+@pytest.mark.parametrize(
+    ("plugin", "complaint"),
+    [
+        (Forward(), "beside itself or a later one"),
+        (Below(), "below the floor or above 1"),
+        (Partial(), "make them with `pairs_frame`"),
+        (Upside(), "ordered by row, then other"),
+        (Blind(), "does not find the copy"),
+        (Forgetful(), "does not say with whom"),
+        (Blanks(), "compares texts that are empty"),
+        (Undecided(), "other pairs the second time"),
+        (Editing(), "changed the texts"),
+        (Brittle(), "raised AttributeError for"),
+        (Texty(), "holds text"),
+        (Numbered(), "differs alone and among others"),
+        (Batchwise(), "rows count over all batches"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_wrong_similarity_fails_with_what_to_change(plugin: Similarity, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        check_similarity(plugin)

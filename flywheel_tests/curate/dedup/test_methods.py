@@ -22,6 +22,7 @@ from flywheel.curate.dedup.methods.spans import Spans
 from flywheel.curate.dedup.methods.tf_idf import TfIdf
 from flywheel.errors import ConfigError, FlywheelError
 from flywheel.plugins import AsksModel, Similarity
+from flywheel.testing import check_similarity
 from flywheel_tests.curate.dedup.samples import varied, words
 from flywheel_tests.curate.dedup.test_truth import ROUNDING, oasst, read_json
 from flywheel_tests.shared import shared_data
@@ -37,6 +38,11 @@ def found(method: Similarity, texts: Sequence[str | None], floor: float = 0.8) -
 
 def test_the_methods_of_the_issue_are_there_by_name() -> None:
     assert EVERY == ["bloom", "edit_ratio", "embeddings", "exact", "jaccard", "minhash", "simhash", "spans", "tf_idf"]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_method_keeps_the_contract(name: str) -> None:
+    check_similarity(plugins.build("similarity", name), knows_other=name != "bloom")
 
 
 @pytest.mark.parametrize("name", ANSWERING)

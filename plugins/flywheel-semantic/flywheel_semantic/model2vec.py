@@ -41,4 +41,4 @@ class Model2Vec:
             raise missing_package("model2vec", similarity="model2vec", extra="model2vec") from None
         model = StaticModel.from_pretrained(folder, force_download=False)
         vectors = model.encode(texts.to_list(), max_length=None, use_multiprocessing=False)
-        return unit(vectors.reshape(len(texts), -1))
+        return unit(vectors)

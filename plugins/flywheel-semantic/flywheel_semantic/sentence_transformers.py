@@ -42,4 +42,4 @@ class SentenceTransformers:
             raise missing from None
         model = SentenceTransformer(folder, local_files_only=True, trust_remote_code=False)
         vectors = model.encode(texts.to_list(), batch_size=self.batch, convert_to_numpy=True, show_progress_bar=False)
-        return unit(vectors.reshape(len(texts), -1))
+        return unit(vectors)

@@ -12,6 +12,7 @@ import pytest
 
 from flywheel.errors import PluginError
 from flywheel.plugins import build
+from flywheel.testing import check_similarity
 
 WORDS = {
     "car": (1, 0, 0),
@@ -26,7 +27,7 @@ NEAR = [(1, 0), (3, 0)]
 
 
 def vectors(texts: list[str]) -> "np.ndarray[Any, np.dtype[np.float32]]":
-    return np.array([np.sum([WORDS[word] for word in text.split()], axis=0) for text in texts], np.float32)
+    return np.array([np.sum([WORDS.get(word, (0, 0, 0)) for word in text.split()], axis=0) for text in texts], np.float32)
 
 
 class _Model:
@@ -66,6 +67,13 @@ def test_texts_of_one_meaning_are_near_and_others_are_not(
 
     assert table.select("row", "other").rows() == NEAR
     assert table["similarity"].is_between(0.9, 1.0).all()
+
+
+@pytest.mark.parametrize(("similarity", "name"), [("model2vec", "StaticModel"), ("sentence_transformers", "SentenceTransformer")])
+def test_both_keep_the_contract(similarity: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, similarity, name)
+
+    check_similarity(build("similarity", similarity, {"model": str(folder)}))
 
 
 @pytest.mark.parametrize("similarity", ["model2vec", "sentence_transformers"])

@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flywheel.curate.dedup.compiled import compiled
-from flywheel.curate.dedup.methods.contract import among_distinct, at_least
+from flywheel.curate.dedup.methods.contract import among_distinct, at_least, pairs_frame
 from flywheel.plugins import Embeds
 
 _BLOCK = 2048
@@ -15,9 +15,14 @@ _ROUNDING = np.float32(1e-6)
 
 
 def embedded_pairs(texts: pl.Series, embeds: Embeds, *, floor: float, neighbours: int) -> pl.DataFrame:
-    """The pairs of texts by their vectors, as `flywheel.plugins.Similarity.pairs`; equal texts are embedded once."""
+    """The pairs of texts by their vectors, as `flywheel.plugins.Similarity.pairs`.
+
+    Equal texts are embedded once, and where there are none that differ nothing is asked.
+    """
 
     def compare(different: pl.Series) -> pl.DataFrame:
+        if len(different) < 2:
+            return pairs_frame([], [], 1.0)
         return nearest_pairs(embeds.vectors(different, like=different), floor=floor, neighbours=neighbours)
 
     return among_distinct(texts, compare)
@@ -61,7 +66,8 @@ def _keep_nearest(tile: Any, start: int, before: int, best: Any, cosine: Any) ->
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
-    """The vectors at length 1; those of length 0 stay."""
+    """The vectors at length 1; those of length 0 stay. No vectors have the shape (0, 0), whatever a library calls it."""
+    vectors = vectors if vectors.size else vectors.reshape(len(vectors), 0)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: NDArray[np.float32] = (vectors / np.where(length > 1e-9, length, 1)).astype(np.float32)
     return scaled
