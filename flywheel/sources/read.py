@@ -1,11 +1,9 @@
 """One day's log files -> batches of records, and for every line where it went."""
 
-import hmac
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import msgspec
 import polars as pl
@@ -23,6 +21,7 @@ from flywheel.sources.columns import Mapped
 from flywheel.sources.files import open_file
 from flywheel.sources.halves import Halves, HalvesSource
 from flywheel.sources.lines import BadEntry, Blank, Entry
+from flywheel.sources.pseudonyms import Pseudonyms, storable
 from flywheel.sources.recognize import Recognizer
 from flywheel.sources.tabular import is_parquet, parquet_rows, rows_or_entries
 from flywheel.sources.unpack import unpack
@@ -49,12 +48,7 @@ READS = pa.schema(
         column("dropped", pa.int64(), "records without messages or that cannot be stored"),
     ]
 )
-_ENCODER = msgspec.json.Encoder()
-_UNIQUE = 16  # characters from which on an id is taken to be unique in the world: a span's id has as many
-_ADDRESS = re.compile(r"[^\s@]@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}")
 _BATCH_BYTES = 64 << 20
-_USERS = 100_000
-_NOBODY = {"annotation", "api", "app", "auto", "code", "eval", "evaluator", "human", "llm", "model", "sdk", "user", "web"}
 
 
 class Chunk(NamedTuple):
@@ -156,9 +150,8 @@ class Reading:
         self._own = _reader(logs, sources, None)
         self._public = {one.name: _reader(one.logs(logs), sources, f"public:{one.name}") for one in public}
         self._reader = self._own
-        self.key = key
         self.batch_rows = batch_rows
-        self._users: dict[str, str] = {}
+        self._names = Pseudonyms(key)
         self._halves: Halves | None = None
         self._start()
 
@@ -307,16 +300,13 @@ class Reading:
         self._waiting_bytes += entry.length
         source = schema.Source(file=counts.file, offset=entry.offset, length=entry.length, dialect=dialect)
         for index, record in enumerate(found):
-            given = self._id(record) or digest(entry.data, *([str(index).encode()] if len(found) > 1 else []))
+            given = self._names.id(record) or digest(entry.data, *([str(index).encode()] if len(found) > 1 else []))
             if not record.messages:
                 counts.dropped += 1
                 self._exits.append(_Exit(given, "no_messages", False, counts.file, entry.offset))
                 continue
             record = self._complete(record, given, dialect)  # noqa: PLW2901
-            body = _encode(record)
-            if body is None:
-                record = msgspec.convert(_clean(msgspec.to_builtins(record)), Record)  # noqa: PLW2901
-                body = _ENCODER.encode(record)
+            record, body = storable(record)  # noqa: PLW2901
             if not self._is_new(body):
                 variant = _variant(body)
                 given = variant if _key(variant.encode()) in self._known else given
@@ -331,17 +321,6 @@ class Reading:
             self._waiting.append(msgspec.structs.replace(record, id=given, tags=tags, source=source))
         return given
 
-    def _id(self, record: Record) -> str:
-        """The log's own id. A short one, such as a data set's row number, is unique in its file at best: with the digest of
-        its messages it is unique everywhere, and the same wherever the row is delivered again."""
-        given: str = _clean(record.id)
-        if _ADDRESS.search(given):  # ids are named in every table, log and error
-            given = self._pseudonym(given)
-        if not given or len(given) >= _UNIQUE:
-            return given
-        body = _encode(record.messages) or _ENCODER.encode(_clean(msgspec.to_builtins(record.messages)))
-        return f"{given}-{digest(body)[:12]}"
-
     def _is_new(self, what: bytes) -> bool:
         known = len(self._known)
         self._known.add(_key(what))
@@ -349,10 +328,10 @@ class Reading:
 
     def _complete(self, record: Record, given: str, dialect: str) -> Record:
         """Fill in what the reader knows and the source does not."""
-        user = self._pseudonym(record.user) if record.user else None
+        user = self._names.user(record.user) if record.user else None
         feedback = record.feedback
         if any(said.by for said in feedback):
-            feedback = tuple(msgspec.structs.replace(said, by=self._judge(said.by)) for said in feedback)
+            feedback = tuple(msgspec.structs.replace(said, by=self._names.judge(said.by)) for said in feedback)
         return msgspec.structs.replace(
             record,
             id=given,
@@ -363,20 +342,6 @@ class Reading:
             feedback=feedback,
             licenses=tuple(dict.fromkeys((*self._reader.logs.licenses, *record.licenses))),
         )
-
-    def _judge(self, by: str | None) -> str | None:
-        """Whoever gave feedback: a kind of source as logged (`EVAL`, `HUMAN`), anybody else as a pseudonym."""
-        return by if by is None or by.lower() in _NOBODY else self._pseudonym(by)
-
-    def _pseudonym(self, user: str) -> str:
-        """Keyed HMAC-SHA256 of the raw id, its first 32 hexadecimal characters."""
-        known = self._users.get(user)
-        if known is None:
-            if len(self._users) >= _USERS:
-                self._users.clear()
-            known = hmac.digest(self.key, user.encode(errors="surrogatepass"), "sha256").hex()[:32]
-            self._users[user] = known
-        return known
 
     def _flush(self) -> Chunk:
         batch = self._store()
@@ -410,14 +375,6 @@ class Reading:
         return pl.concat(batches)
 
 
-def _encode(value: Any) -> bytes | None:
-    """A record, or a part of one, as JSON; None when it holds an unpaired surrogate, which no file can."""
-    try:
-        return _ENCODER.encode(value)
-    except UnicodeEncodeError:
-        return None
-
-
 def _variant(body: bytes) -> str:
     """The id of a record whose logged id another record has."""
     return digest(b"logged again", body)
@@ -431,14 +388,3 @@ def _counted(pieces: Iterator[bytes], counts: _Counts) -> Iterator[bytes]:
     for piece in pieces:
         counts.bytes += len(piece)
         yield piece
-
-
-def _clean(value: Any) -> Any:
-    """Replace unpaired surrogates, which no file can hold, by U+FFFD; halves that belong together become one character."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, dict):
-        return {key: _clean(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(inner) for inner in value]
-    return value

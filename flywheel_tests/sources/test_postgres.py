@@ -21,6 +21,7 @@ from flywheel.project import Project
 from flywheel.sections import Sql
 from flywheel.settings import load_settings
 from flywheel.sources import postgres
+from flywheel.sources.landing import Landing, Part
 from flywheel.sources.postgres import landing_glob, pending, pull
 from flywheel_tests.projects import call, call_id, make_all, write_project
 from flywheel_tests.sources.postgresql import PASSWORD, connect, programs, server
@@ -240,16 +241,16 @@ def test_a_server_that_goes_away_half_way_leaves_whole_files(
     for number in range(40):
         add(logs, number, NOON + number * HOUR)
     monkeypatch.setattr(postgres, "_FETCH_ROWS", 5)
-    real, landed = postgres._Home.land, []
+    real, landed = Landing.land, []
 
-    def land(home: postgres._Home, part: postgres._Part) -> None:
+    def land(home: Landing, part: Part) -> None:
         real(home, part)
         landed.append(part.day)
         if len(landed) == 2:
             logs.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'flywheel'")
             time.sleep(0.2)
 
-    monkeypatch.setattr(postgres._Home, "land", land)
+    monkeypatch.setattr(Landing, "land", land)
     with pytest.raises(FlywheelError, match=r"the database failed with AdminShutdown 57P01\. What was landed stays"):
         pull(settings, str(tmp_path), rows_per_file=4)
     left = lines(tmp_path)
@@ -263,7 +264,7 @@ def test_a_server_that_goes_away_half_way_leaves_whole_files(
 
 def test_two_pulls_at_once_do_not_mix(logs: psycopg.Connection, settings: Sql, tmp_path: Path) -> None:
     add(logs, 1, NOON)
-    with postgres._Home(str(tmp_path), "sql").locked(), pytest.raises(FlywheelError, match="another process is pulling"):
+    with Landing(str(tmp_path), "sql").locked(), pytest.raises(FlywheelError, match="another process is pulling"):
         pull(settings, str(tmp_path))
 
     assert pull(settings, str(tmp_path)).rows == 1
