@@ -74,6 +74,7 @@ def write_stage(
     schema: pa.Schema = SCHEMA,
     day: str | None = None,
     before_commit: Callable[[], None] | None = None,
+    group_rows: int | None = None,
 ) -> Made:
     """Write what a stage keeps into `table` and what leaves into `exits`, streaming.
 
@@ -82,6 +83,7 @@ def write_stage(
         stage: the name under which exits are filed; the table's when None.
         day: the partition, or None for a table of all days.
         before_commit: called when all batches are written and before any reader can see them.
+        group_rows: rows that are read together where a few rows of a partition are wanted; those of a batch when None.
     """
     left, rows_in = Exits(), 0
 
@@ -90,7 +92,7 @@ def write_stage(
         for count, outcome in outcomes:
             rows_in += count
             left.add(outcome.exits)
-            yield outcome.kept
+            yield from [outcome.kept] if group_rows is None else outcome.kept.iter_slices(group_rows)
 
     def beside() -> None:
         if before_commit is not None:
@@ -111,6 +113,7 @@ def map_table(
     fingerprint: int,
     day: str,
     schema: pa.Schema = SCHEMA,
+    group_rows: int | None = None,
 ) -> Made:
     """Apply a batch function to one day of `source` and write what it keeps to `target`. Memory is bounded by one batch.
 
@@ -124,4 +127,4 @@ def map_table(
             done += batch.height
             advance(target, done, total=total, day=day)
 
-    return write_stage(tables, target, outcomes(), fingerprint=fingerprint, day=day, schema=schema)
+    return write_stage(tables, target, outcomes(), fingerprint=fingerprint, day=day, schema=schema, group_rows=group_rows)

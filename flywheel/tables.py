@@ -220,7 +220,8 @@ class Tables:
         if first is None:
             return 0, None
         rows = 0
-        with files.open_output_stream(path) as stream, pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+        options: Any = {"compression": "zstd", "use_dictionary": [leaf for field in schema for leaf in _repeating(field)]}
+        with files.open_output_stream(path) as stream, pq.ParquetWriter(stream, schema, **options) as writer:
             for frame in itertools.chain([first], filled):
                 rows += frame.height
                 writer.write_table(frame.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema))
@@ -273,6 +274,34 @@ class Tables:
                     frame = pl.from_arrow(batch)
                     assert isinstance(frame, pl.DataFrame)
                     yield frame
+
+    def pick(
+        self, name: str, column: str, values: pl.Series, *, partitions: tuple[str, Sequence[str]], version: int | None = None
+    ) -> pl.DataFrame:
+        """The rows whose `column` holds one of `values`, in no order.
+
+        Of row groups without such a row only that column is read.
+
+        Args:
+            partitions: partition column, and those of its values that are looked at.
+
+        Raises:
+            NotMade: the table was never written.
+        """
+        table = self._open(name, version)
+        if table is None:
+            raise NotMade(f"table {name!r} has not been made yet; `flywheel run` makes it")
+        by, chosen = partitions
+        dataset: Any = table.to_pyarrow_dataset(partitions=[(by, "in", list(chosen))])
+        frames = [pl.DataFrame(dataset.schema.empty_table())]
+        for file in dataset.get_fragments():
+            held = pl.Series(file.to_table(columns=[column])[column]).is_in(values.implode())
+            ends = pl.Series([group.num_rows for group in file.row_groups]).cum_sum()
+            groups = ends.search_sorted(held.arg_true(), "right").unique().to_list()
+            if groups:
+                some = pl.DataFrame(file.subset(row_group_ids=groups).to_table(schema=dataset.schema))
+                frames.append(some.filter(pl.col(column).is_in(values.implode())))
+        return pl.concat(frames)
 
     def dataset(self, name: str) -> Any:
         """The table as a pyarrow dataset, which DuckDB queries with its filters and columns pushed down.
@@ -328,6 +357,17 @@ def _equal(where: Mapping[str, str]) -> list[tuple[str, str, Any]] | None:
 
 def _partition(where: Mapping[str, str]) -> str:
     return "/".join(where.values()) or _WHOLE
+
+
+def _repeating(field: "pa.Field[Any]", path: str = "") -> list[str]:
+    """The columns below a field that gain by a dictionary of their values: not those of numbers, which are hashes or measures."""
+    kind: Any = field.type
+    path += field.name
+    if pa.types.is_list(kind):
+        return _repeating(pa.field("element", kind.value_type), f"{path}.list.")
+    if pa.types.is_struct(kind):
+        return [leaf for each in kind for leaf in _repeating(each, f"{path}.")]
+    return [] if pa.types.is_integer(kind) or pa.types.is_floating(kind) else [path]
 
 
 def _sync(path: Path) -> None:

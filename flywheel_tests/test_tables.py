@@ -1,4 +1,5 @@
 import multiprocessing
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from flywheel.records import SCHEMA, Record, from_batch, text_message, to_batch
 from flywheel.schema import column
-from flywheel.tables import Tables
+from flywheel.tables import Overtaken, Tables
 
 NUMBERS = pa.schema([("n", pa.int64())])
 
@@ -97,6 +98,71 @@ def test_many_partitions_are_replaced_in_one_commit(tmp_path: Path) -> None:
     assert second.version == 1
     assert tables.read("t")["n"].to_list() == [4]
     assert [tables.fingerprint("t", day=day) for day in ("a", "b", "*")] == [5, 6, 7]
+
+
+def test_some_partitions_are_replaced_in_one_commit_that_goes_on_from_a_version(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    tables.write_partitions("t", {day: numbers(1) for day in "abc"}, schema=NUMBERS, fingerprints={"a": 1, "b": 2, "c": 3})
+    since = tables.version("t")
+
+    tables.write_partitions(
+        "t", {"a": numbers(2), "b": numbers(), "d": numbers(4)}, schema=NUMBERS, fingerprints={"b": 9}, since=since
+    )
+
+    assert tables.read("t").sort("day").rows() == [(2, "a"), (1, "c"), (4, "d")]
+    assert [tables.fingerprint("t", day=day) for day in "abcd"] == [1, 9, 3, None]
+    assert since is not None
+    assert tables.partitions("t", version=since) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", ["b", "d"])
+def test_partitions_are_not_replaced_when_the_table_is_no_longer_at_that_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    tables = Tables(str(tmp_path))
+    tables.write_partitions("t", {day: numbers(1) for day in "abc"}, schema=NUMBERS, fingerprints={})
+    since = tables.version("t")
+    before = tables._open("t")
+    tables.write("t", numbers(2), schema=NUMBERS, fingerprint=1, day="a")
+
+    with pytest.raises(Overtaken, match="'t'"):
+        tables.write_partitions("t", {name: numbers(3)}, schema=NUMBERS, fingerprints={}, since=since)
+    monkeypatch.setattr(Tables, "_open", lambda *_: before)  # the other write comes after this one opened the table
+    with pytest.raises(Overtaken, match="'t'"):
+        tables.write_partitions("t", {name: numbers(3)}, schema=NUMBERS, fingerprints={}, since=since)
+    monkeypatch.undo()
+
+    assert tables.read("t").sort("day").rows() == [(2, "a"), (1, "b"), (1, "c")]
+
+
+def test_rows_are_picked_by_a_column_from_the_row_groups_that_hold_them(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    for day in "abc":
+        tables.write("t", [numbers(*range(at, at + 10)) for at in range(0, 100, 10)], schema=NUMBERS, fingerprint=1, day=day)
+    version = tables.version("t")
+    tables.write("t", numbers(55), schema=NUMBERS, fingerprint=2, day="b")
+
+    def picked(*values: int, days: str = "bc", version: int | None = None) -> list[tuple[object, ...]]:
+        found = tables.pick("t", "n", pl.Series(values, dtype=pl.Int64), partitions=("day", list(days)), version=version)
+        return sorted(found.rows())
+
+    assert picked(9, 55, 10, 1000) == [(9, "c"), (10, "c"), (55, "b"), (55, "c")]
+    assert picked(99, days="ab", version=version) == [(99, "a"), (99, "b")]
+    assert picked() == picked(5, days="") == []
+
+
+def test_a_table_made_in_the_place_of_another_is_told_from_it(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
+    assert tables.identity("t") is None
+    tables.write("t", numbers(1), schema=NUMBERS, fingerprint=1)
+    first = tables.identity("t")
+    tables.write("t", numbers(2), schema=NUMBERS, fingerprint=1)
+    assert tables.identity("t") == first
+
+    shutil.rmtree(tables.uri("t"))
+    tables.write("t", numbers(1), schema=NUMBERS, fingerprint=1)
+
+    assert tables.identity("t") != first
 
 
 def test_a_table_may_change_its_columns_when_it_is_replaced_whole(tmp_path: Path) -> None:

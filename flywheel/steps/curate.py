@@ -43,12 +43,22 @@ def scrubbed(project: Project, _: str, day: str, fingerprint: int) -> Made:
 
 def signatures(project: Project, _: str, day: str, fingerprint: int) -> Made:
     """Sign one day's conversations for the search for duplicates."""
+    from flywheel.curate.dedup.increments import GROUP_ROWS
     from flywheel.curate.dedup.signatures import SIGNATURES, sign
 
     def stage(batch: pl.DataFrame) -> Outcome:
         return Outcome(sign(batch, settings=project.settings.dedup), no_exits())
 
-    return map_table(project.tables, "scrubbed", "signatures", stage, fingerprint=fingerprint, day=day, schema=SIGNATURES)
+    return map_table(
+        project.tables,
+        "scrubbed",
+        "signatures",
+        stage,
+        fingerprint=fingerprint,
+        day=day,
+        schema=SIGNATURES,
+        group_rows=GROUP_ROWS,
+    )
 
 
 def verdicts(project: Project, name: str, day: str, fingerprint: int) -> Made:

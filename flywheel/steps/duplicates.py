@@ -92,6 +92,7 @@ def _continued(project: Project, there: _Input) -> _Result | None:
         tables.scan("signatures", version=there.version),
         before=before,
         changed=changed,
+        pick=lambda days, exact: tables.pick("signatures", "exact", exact, partitions=("day", days), version=there.version),
         wanted=functools.partial(_wanted, project),
         similarity=project.settings.dedup.similarity,
         scores=_scores(project),

@@ -2,7 +2,8 @@
 
 Each size has a table of its own: days of 10,000 chats of one kind of text, drawn word by word, of which a fifth repeat a chat of
 the day before with one to four words in a hundred changed. One process signs them into a Delta table, another searches the
-table, so that each one's peak memory is its own. The exponent is the slope of log CPU seconds over log chats; text is made
+table, so that each one's peak memory is its own. A third searches what the last day changes, given the result for the days
+before it: what one more day costs. The exponent is the slope of log CPU seconds over log chats; text is made
 outside the clock.
 """
 
@@ -28,7 +29,7 @@ from flywheel.records import empty
 from flywheel.sections import Dedup
 from flywheel.tables import Tables
 
-SIZES = (50_000, 150_000, 500_000, 1_500_000, 5_000_000)
+SIZES = (50_000, 150_000, 500_000, 1_500_000, 5_000_000, 10_000_000)
 DAY_CHATS = 10_000
 _VOCABULARY = 40_000
 _START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -125,6 +126,7 @@ def _report(seconds: float, **more: float) -> None:
 
 def sign_all(folder: str, chats: int) -> None:
     """Sign and write day by day; prints the CPU seconds of both and this process's peak memory as JSON."""
+    from flywheel.curate.dedup.increments import GROUP_ROWS
     from flywheel.curate.dedup.signatures import SIGNATURES, sign
 
     tables, signing, writing, text = Tables(folder), 0.0, 0.0, 0
@@ -136,7 +138,7 @@ def sign_all(folder: str, chats: int) -> None:
         start = _cpu_seconds()
         signed = sign(records, settings=Dedup())
         middle = _cpu_seconds()
-        tables.write("signatures", signed, schema=SIGNATURES, fingerprint=1, day=day)
+        tables.write("signatures", signed.iter_slices(GROUP_ROWS), schema=SIGNATURES, fingerprint=1, day=day)
         signing, writing = signing + middle - start, writing + _cpu_seconds() - middle
     _report(signing, writing=writing, text=text)
 
@@ -153,6 +155,30 @@ def search_all(folder: str) -> None:
     _report(_cpu_seconds() - start, wall=time.perf_counter() - clock, before=before, gone=found.height)
 
 
+def search_last_day(folder: str) -> None:
+    """Search what the last day changes; prints CPU seconds, the rows searched and this process's peak memory as JSON.
+
+    0 rows are searched where the day is so much of the table that a search from scratch is due.
+    """
+    from flywheel.curate.dedup.increments import KEYS, find_again
+
+    tables = Tables(folder)
+    lazy, last = tables.scan("signatures"), tables.partitions("signatures")[-1]
+    some = lazy.head(1000).collect()
+    nothing = some.select(KEYS).clear()
+    find_again(some.lazy(), before=nothing, changed=some["day"].unique().to_list(), most=1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    start, clock = _cpu_seconds(), time.perf_counter()
+    again = find_again(
+        lazy,
+        before=nothing,
+        changed=[last],
+        pick=lambda days, exact: tables.pick("signatures", "exact", exact, partitions=("day", days)),
+    )
+    rows = 0 if again is None else again.rows.height
+    _report(_cpu_seconds() - start, wall=time.perf_counter() - clock, before=before, rows=rows)
+
+
 def _child(*arguments: str) -> Measured:
     done = subprocess.run([sys.executable, "-m", __spec__.name, *arguments], stdout=subprocess.PIPE, text=True, check=True)
     measured: Measured = json.loads(done.stdout.splitlines()[-1])
@@ -162,14 +188,19 @@ def _child(*arguments: str) -> Measured:
 def main() -> None:
     """Print a row a size, the exponents, and the memory that ten million chats would take."""
     parser = argparse.ArgumentParser(prog="scaling", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--up-to", type=int, default=500_000, help="largest size; 5,000,000 takes about ten CPU minutes")
+    parser.add_argument(
+        "--up-to", type=int, default=500_000, help="largest size, at most 10,000,000; 5,000,000 takes about ten CPU minutes"
+    )
     parser.add_argument("--sign", nargs=2, metavar=("FOLDER", "CHATS"), help=argparse.SUPPRESS)
     parser.add_argument("--search", metavar="FOLDER", help=argparse.SUPPRESS)
+    parser.add_argument("--search-last-day", metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.sign:
         sign_all(options.sign[0], int(options.sign[1]))
     elif options.search:
         search_all(options.search)
+    elif options.search_last_day:
+        search_last_day(options.search_last_day)
     else:
         _measure([size for size in SIZES if size <= options.up_to] or [options.up_to])
 
@@ -186,22 +217,31 @@ def _measure(sizes: list[int]) -> None:
         "search, peak MB",
     )
     table, steps = Table(*columns, "search, bytes a row"), []
+    last_day = Table("chats", "one more day, CPU s", "of a full search, CPU s", "rows searched again", "one more day, peak MB")
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             signed, searched = _child("--sign", folder, str(size)), _child("--search", folder)
+            last = _child("--search-last-day", folder)
         steps.append((size, signed["seconds"], searched["seconds"], searched["peak"]))
+        figures = (size, last["seconds"], searched["seconds"], int(last["rows"]), last["peak"] / 1e6)
+        last_day.add_row(*map(_written, figures))
         total = signed["seconds"] + searched["seconds"]
-        figures = (size, signed["text"] / 1e6, signed["seconds"], searched["seconds"], size / total, searched["gone"])
+        whole = (size, signed["text"] / 1e6, signed["seconds"], searched["seconds"], size / total, searched["gone"])
         memory = (signed["peak"] / 1e6, searched["peak"] / 1e6, (searched["peak"] - searched["before"]) / size)
-        table.add_row(*(f"{figure:,.1f}" if isinstance(figure, float) else f"{figure:,}" for figure in (*figures, *memory)))
-    Console(width=160).print(table)
+        table.add_row(*map(_written, (*whole, *memory)))
+    Console(width=160).print(table, last_day)
     if len(steps) > 1:
         chats, signing, searching, peaks = (np.array(column, float) for column in zip(*steps, strict=True))
         for name, seconds in (("sign", signing), ("search", searching), ("both", signing + searching)):
             print(f"growth exponent of {name}: {np.polyfit(np.log(chats), np.log(seconds), 1)[0]:.3f}")
         slope = np.diff(peaks)[-1] / np.diff(chats)[-1]
         print(f"search, bytes a further row between the two largest: {slope:.0f}")
-        print(f"ten million chats by that slope: {(peaks[-1] + slope * (1e7 - chats[-1])) / 1e9:.2f} GB")
+        if chats[-1] < 1e7:
+            print(f"ten million chats by that slope: {(peaks[-1] + slope * (1e7 - chats[-1])) / 1e9:.2f} GB")
+
+
+def _written(figure: float) -> str:
+    return f"{figure:,.1f}" if isinstance(figure, float) else f"{figure:,}"
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ such rows lies between them. What becomes of a row follows from the rows connect
 everything that is connected with its members, now and in the search before, searching it gives those rows what a search of
 all rows would, and every other row keeps what it has.
 
-Connections are looked up in the keys of all rows, which are about a sixth of the bytes of their signatures; word n-grams are
-read for the days of the rows that are searched again. A key is 32 bits here: two that are equal by chance connect rows that
-need not be, which costs a comparison and changes nothing.
+Connections are looked up in the keys of all rows, which are about a quarter of the bytes of their signatures; word n-grams are
+read with the rows that are searched again, `GROUP_ROWS` rows at a time. A key is 32 bits here: two that are equal by chance
+connect rows that need not be, which costs a comparison and changes nothing.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -23,6 +23,7 @@ from flywheel.curate.dedup.words import Bools, Int64s, UInt32s, UInt64s
 
 KEYS = ("id", "day", "exact", "beginnings", "bands")
 MOST_ROWS = 0.25
+GROUP_ROWS = 1000
 _BATCH_ROWS = 50_000
 _HALF = np.uint64(32)
 _WITHOUT_BANDS = 2
@@ -41,6 +42,7 @@ def find_again(
     *,
     before: pl.DataFrame,
     changed: Collection[str],
+    pick: Callable[[list[str], pl.Series], pl.DataFrame] | None = None,
     wanted: Callable[[pl.LazyFrame, list[str]], pl.LazyFrame] = lambda rows, _: rows,
     similarity: float = 0.8,
     scores: pl.LazyFrame | None = None,
@@ -59,6 +61,7 @@ def find_again(
             n-grams; then those days that have rows to search.
         before: columns `KEYS` of the rows that the changed days had in the search before, wanted or not.
         changed: days in which a signature, score or decision is not what it was in the search before.
+        pick: reads the signatures of some days whose `exact` is one of some values; a filter over `signatures` when None.
         wanted: keeps of some rows of some days those that are searched.
         similarity: as in `find_duplicates`.
         scores: as in `find_duplicates`.
@@ -71,7 +74,10 @@ def find_again(
     if reached is None:
         return None
     days = sorted({*reached.days, *changed})
-    known = signatures.filter(pl.col("day").is_in(days) & pl.col("exact").is_in(reached.exact.implode())).collect()
+    if pick is None:
+        known = signatures.filter(pl.col("day").is_in(days), pl.col("exact").is_in(reached.exact.implode())).collect()
+    else:
+        known = pick(days, reached.exact)
     rows = known.select("id", "day")
     known = wanted(known.lazy(), days).collect()
     some = None if scores is None else scores.filter(pl.col("day").is_in(days))
