@@ -29,6 +29,7 @@ class Aging:
         self._folder = tempfile.TemporaryDirectory(prefix="flywheel-")
         config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": _MEMORY, "temp_directory": self._folder.name}
         self._file = duckdb.connect(Path(self._folder.name) / "rows.duckdb", config=config)
+        self._file.execute("set enable_progress_bar = false")
         self._write("create table rows as", self._schema.to_frame().with_columns(number=pl.lit(0, pl.Int64)))
         return self
 
