@@ -1,5 +1,6 @@
 """Texts that a few typed characters turn into each other."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ class EditRatio:
     Case and white space aside. No pair is missed: every two texts are compared that their lengths and letters allow to be
     similar, on all cores, within the band that the floor leaves and only until the floor is out of reach. Time grows with
     the square of the number of different texts, and the lower the floor the longer it takes; more than `limit` are refused.
-    Beside the texts and the pairs memory is 4 bytes a character and 256 a text. To measure:
+    Beside the texts and the pairs memory is about 22 bytes a character. To measure:
     `python -m flywheel_tests.benchmarks.methods --methods edit_ratio --sizes 2000,8000,32000`.
 
     Source: Hyyrö, "Bit-parallel LCS-length computation revisited", 2004; Ukkonen, "Algorithms for approximate string
@@ -49,12 +50,15 @@ class EditRatio:
         coded = [np.frombuffer(text.encode("utf-32-le"), np.uint32) for text in texts]
         order = np.argsort([len(code) for code in coded], kind="stable")
         ends = np.cumsum([0, *(len(coded[at]) for at in order)])
-        alphabet, data = np.unique(np.concatenate([*(coded[at] for at in order), np.empty(0, np.uint32)]), return_inverse=True)
-        data = data.astype(np.int32)
+        data = np.concatenate([*(coded[at] for at in order), np.empty(0, np.uint32)])
+        present = np.zeros(sys.maxunicode + 1, bool)
+        present[data] = True
+        data = (np.cumsum(present, dtype=np.int32) - 1)[data]
+        alphabet = int(present.sum())
         letters = _letters(data, ends)
 
         def work(start: int, stop: int) -> Any:
-            return _similar(data, ends, letters, len(alphabet), floor, start, stop)
+            return _similar(data, ends, letters, alphabet, floor, start, stop)
 
         starts = range(0, len(coded), _ROWS)
         found = on_all_cores(work, ((start, min(start + _ROWS, len(coded))) for start in starts))
