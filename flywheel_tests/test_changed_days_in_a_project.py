@@ -17,7 +17,7 @@ from flywheel_tests.projects import call, call_id, write_log, write_project
 
 DAYS = tuple(f"2026-03-{day:02}" for day in range(2, 9))
 EARLY, LATE, NEW = DAYS[0], DAYS[3], DAYS[6]
-TURNS = [" ".join(words(25, 900 + turn)) for turn in range(4)]
+TURNS = [" ".join(words(25, 900 + turn)) for turn in range(6)]
 POLICY = """
 [[filters]]
 use = "copyright_notice"
@@ -108,9 +108,10 @@ def test_a_new_day_a_late_day_and_a_day_made_again_cost_what_is_connected_with_t
     ]
     assert project.tables.read("handed_over")["given_by"].to_list() == [call_id(5)]
 
-    there[LATE] = [similar(30, to=10), similar(31, to=61)]
+    there[LATE] = [similar(30, to=10), similar(31, to=61), session(32, 3)]
     write_log(tmp_path, LATE, "app.jsonl", there[LATE])
-    assert searched(search(project)) == 5
+    assert searched(search(project)) == 8
+    assert project.tables.read("handed_over").select("given_by", "id").rows() == [(call_id(5), call_id(32))]
 
     there[DAYS[1]] = there[DAYS[1]][1:]
     write_log(tmp_path, DAYS[1], "app.jsonl", there[DAYS[1]])
@@ -139,26 +140,25 @@ def test_a_decision_on_one_day_costs_what_is_connected_with_it(tmp_path: Path) -
 
 
 def test_everything_is_searched_when_the_search_before_says_nothing(tmp_path: Path) -> None:
-    there = logs()
-    project = write_project(tmp_path, there)
+    project = write_project(tmp_path, logs(), toml="[[filters]]\nuse = 'length'\n")
     assert searched(search(project)) == 25
 
     write_log(tmp_path, LATE, "app.jsonl", [chat(30)])
-    stricter = write_project(tmp_path, toml="[dedup]\nkeep = 'score:length'\n[[filters]]\nuse = 'length'\n")
-    assert searched(search(stricter)) == 26, "another way of searching"
+    longest = write_project(tmp_path, toml="[dedup]\nkeep = 'score:length'\n[[filters]]\nuse = 'length'\n")
+    assert searched(search(longest)) == 26, "another way of searching"
 
     write_log(tmp_path, NEW, "app.jsonl", [chat(60)])
-    stricter.tables.invalidate("handed_over")
-    assert searched(search(stricter)) == 27, "a run was killed between two tables"
+    longest.tables.invalidate("handed_over")
+    assert searched(search(longest)) == 27, "a run was killed between two tables"
 
     write_log(tmp_path, NEW, "app.jsonl", [chat(61)])
-    search(stricter, phases=2)
-    live = {Path(stricter.tables.uri("signatures")) / path for path in stricter.tables.dataset("signatures").files}
+    search(longest, phases=2)
+    live = {Path(longest.tables.uri("signatures")) / path for path in longest.tables.dataset("signatures").files}
     old = set(tmp_path.rglob("signatures/day=*/*.parquet")) - live
     assert len(old) == 1
     for path in old:
         path.unlink()
-    assert searched(search(stricter)) == 27, "old signatures were vacuumed"
+    assert searched(search(longest)) == 27, "old signatures were vacuumed"
 
 
 def test_a_search_that_another_run_overtakes_starts_from_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
