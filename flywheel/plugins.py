@@ -308,18 +308,18 @@ def find(kind: str, name: str) -> Installed:
     Raises:
         PluginError: there is none, with the nearest name and all installed ones, or there are two.
     """
-    available = installed(kind)
+    available, kinds = installed(kind), GROUPS[kind].removeprefix("flywheel.")
     matches = [plugin for plugin in available if plugin.name == name]
     if len(matches) == 1:
         return matches[0]
     if matches:
         owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in matches)
-        raise PluginError(f"two {kind}s are called {name!r}, from {owners}. Uninstall one of them.")
+        raise PluginError(f"two {kinds} are called {name!r}, from {owners}. Uninstall one of them.")
     names = sorted({plugin.name for plugin in available})
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise PluginError(
-        f"no {kind} is called {name!r}.{hint}\nInstalled {kind}s: {', '.join(names) or 'none'}. "
+        f"no {kind} is called {name!r}.{hint}\nInstalled {kinds}: {', '.join(names) or 'none'}. "
         "`flywheel plugins list` shows where each comes from."
     )
 

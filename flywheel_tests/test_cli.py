@@ -150,6 +150,12 @@ def test_a_folder_without_a_project_is_told_how_to_make_one(command: list[str], 
     assert "flywheel init" in refused(flywheel(*command, cwd=tmp_path))
 
 
+def test_a_slow_query_draws_no_progress_into_its_answer(ran: tuple[Path, str]) -> None:
+    setting = "select current_setting('enable_progress_bar') as drawn"
+
+    assert succeeded(flywheel_here("sql", setting, cwd=ran[0])).split() == ["drawn", "False"]
+
+
 def test_sql_answers_an_argument_and_standard_input(ran: tuple[Path, str]) -> None:
     answer = succeeded(flywheel("sql", "select count(*) as n from mixture_chat", cwd=ran[0]))
     several = "select fate, count(*) as n\nfrom ledger group by all order by n desc, fate;\nselect 7 as seven;\nselect 8 as eight"

@@ -107,6 +107,8 @@ def test_an_unknown_name_suggests_the_nearest_and_lists_all() -> None:
         plugins.build("filter", "refusals")
 
     assert "symbol_ratio" in str(caught.value)
+    with pytest.raises(PluginError, match="Installed similarities: "):
+        plugins.build("similarity", "exacd")
 
 
 def test_two_distributions_of_one_name_are_an_error_that_names_both(install: Install) -> None:

@@ -21,6 +21,7 @@ def open_views(tables: Tables) -> "duckdb.DuckDBPyConnection":
     connection = duckdb.connect()
     for name in tables.names():
         connection.register(name.replace("/", "_"), tables.dataset(name))
+    connection.execute("set enable_progress_bar = false")  # it would stand in the answer
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection

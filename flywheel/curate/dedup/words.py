@@ -42,10 +42,10 @@ def segments(texts: pl.Series, *, normal: bool = False) -> Segments:
     """
     other = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
     if normal and len(other):
-        texts = texts.scatter(other, texts.gather(other).str.normalize("NFKC"))
+        texts = texts.clone().scatter(other, texts.gather(other).str.normalize("NFKC"))
     special = other.filter(texts.gather(other).str.contains(f"[{_CONTEXTUAL}]"))
     if len(special):
-        texts = texts.scatter(special, texts.gather(special).map_elements(str.lower, return_dtype=pl.String))
+        texts = texts.clone().scatter(special, texts.gather(special).map_elements(str.lower, return_dtype=pl.String))
     array: Any = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     _, offsets, data = array.buffers()
     ends = np.array(np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1])

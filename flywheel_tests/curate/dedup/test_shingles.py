@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from flywheel.curate.dedup.shingles import shingle
+from flywheel.curate.dedup.words import segments
 
 WRAP = 2**64
 MIX = 0x9E3779B97F4A7C15
@@ -92,6 +93,15 @@ def test_a_set_does_not_depend_on_its_neighbours_in_the_batch() -> None:
 
     for i in (0, 1, 5, 299):
         assert shingle(texts[i : i + 1]).values.tolist() == together.row(i).tolist()
+
+
+def test_the_texts_stay_as_they_are() -> None:
+    texts = pl.Series(["ΟΔΟΣ", "ﬁn", "İ"])
+
+    shingle(texts)
+    segments(texts, normal=True)
+
+    assert texts.to_list() == ["ΟΔΟΣ", "ﬁn", "İ"]
 
 
 def test_no_texts_give_no_sets() -> None:
