@@ -166,15 +166,14 @@ def search_last_day(folder: str) -> None:
     lazy, last = tables.scan("signatures"), tables.partitions("signatures")[-1]
     some = lazy.head(1000).collect()
     nothing = some.select(KEYS).clear()
-    find_again(some.lazy(), before=nothing, changed=some["day"].unique().to_list(), most=1)
+
+    def pick(days: list[str], exact: pl.Series) -> pl.DataFrame:
+        return tables.pick("signatures", "exact", exact, partitions=("day", days))
+
+    find_again(some.lazy(), before=nothing, changed=some["day"].unique().to_list(), pick=pick, most=1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     start, clock = _cpu_seconds(), time.perf_counter()
-    again = find_again(
-        lazy,
-        before=nothing,
-        changed=[last],
-        pick=lambda days, exact: tables.pick("signatures", "exact", exact, partitions=("day", days)),
-    )
+    again = find_again(lazy, before=nothing, changed=[last], pick=pick)
     rows = 0 if again is None else again.rows.height
     _report(_cpu_seconds() - start, wall=time.perf_counter() - clock, before=before, rows=rows)
 
