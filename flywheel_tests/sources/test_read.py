@@ -117,6 +117,17 @@ def test_the_reader_fills_in_where_a_record_comes_from_and_hides_the_user(tmp_pa
     assert records["licenses"].to_list() == [["MIT"]] * 2
 
 
+def test_an_id_that_is_an_address_is_a_pseudonym(tmp_path: Path) -> None:
+    lines = [line(said=[said], id=id) for said, id in (("one", "kim.lee@example.org"), ("two", "run-7/kim@mail.example.org/3"))]
+    (tmp_path / "a.jsonl").write_bytes(b"".join(lines))
+
+    records, _, _ = everything(reading(tmp_path, Logs(url="*")))
+
+    hidden = hmac.new(KEY, b"kim.lee@example.org", hashlib.sha256).hexdigest()[:32]
+    assert records["id"][0] == hidden
+    assert not any("@" in id or "kim" in id for id in records["id"])
+
+
 def test_a_batch_is_what_to_batch_makes_of_the_same_records(tmp_path: Path) -> None:
     @dataclass(frozen=True)
     class Given:
