@@ -57,7 +57,7 @@ def flywheel(folder: Path, clock: Clock) -> Links:
 
     def read() -> Iterator[pl.DataFrame]:
         columns = ["id", "created_at", "messages", "candidates"]
-        for batch in pq.ParquetFile(folder / "records.parquet").iter_batches(BATCH, columns=columns):
+        for batch in pq.ParquetFile(folder / "records.parquet").iter_batches(BATCH, columns=columns, use_threads=False):
             yield pl.DataFrame(pl.from_arrow(batch))
 
     settings, day = Dedup(similarity=SIMILARITY), pl.lit("2026-01-01").alias("day")
