@@ -20,7 +20,7 @@ from flywheel.curate.dedup.words import UInt32s, UInt64s
 _CHUNK_HASHES = 1 << 20
 _LANES = 16
 _SEED = 1
-_RECALL_WEIGHTS = (0.01, 0.99)
+_RECALL_WEIGHTS = (0.003, 0.997)
 
 
 class Bands(NamedTuple):
@@ -65,11 +65,11 @@ def band_hashes(sets: Sets, layout: Bands) -> UInt64s:
 
 @cache
 def lsh_bands(similarity: float, permutations: int = 128) -> Bands:
-    """Bands and rows for a threshold: datasketch's optimum at weights 0.01 for false positives, 0.99 for negatives.
+    """Bands and rows for a threshold: datasketch's optimum at weights 0.003 for false positives, 0.997 for negatives.
 
     Candidates are verified, so that a false positive costs a comparison and a false negative a duplicate. At 0.8 and 128
-    permutations: 18 bands of 7; a pair at 0.8 becomes a candidate with a probability of 0.986, at 0.85 of 0.999, at 0.3
-    of 0.004. datasketch's own default (0.5, 0.5) gives 9 of 13, and 0.40 at 0.8.
+    permutations: 20 bands of 6; a pair at 0.8 becomes a candidate with a probability of 0.998, at 0.5 of 0.27, at 0.3 of
+    0.015. datasketch's own default (0.5, 0.5) gives 9 of 13, and 0.40 at 0.8.
 
     The probabilities are polynomials of a degree up to `permutations`, which Gauss and Legendre's nodes integrate exactly.
     datasketch loads scipy for that: a CPU second in every process that signs.
