@@ -17,7 +17,7 @@ test: $(READY) lint
 	scripts/browser
 	scripts/postgres
 	scripts/sandbox
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --upgrade --target build/plugins \
 	  $(wildcard plugins/*/)
 	PYTHONPATH=build/plugins $(BIN)/pytest plugins

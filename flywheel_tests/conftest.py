@@ -7,11 +7,20 @@ import tempfile
 
 import pytest
 
-LONGEST = ("test_real_logs.py", "test_leaks.py", "test_cli.py", "test_faults.py", "test_driver.py")
+LONGEST = (
+    "test_real_logs.py",
+    "test_cli.py",
+    "test_object_store.py",
+    "test_leaks.py",
+    "test_benchmarks_in_a_project.py",
+    "test_demo.py",
+    "test_faults.py",
+    "test_driver.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file stay together, in their order."""
+    """Tests of one file stay together, in their order; pytest-xdist keeps to it with `--no-loadscope-reorder`."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 

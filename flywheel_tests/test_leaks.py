@@ -286,9 +286,15 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 def searched() -> re.Pattern[bytes]:
-    """The marker in letters, the digits of cards and phones however they are parted, and encodings and hashes of them."""
+    """The marker in letters, whole cards and phones however they are parted, and encodings and hashes of them.
+
+    Their first digits alone would be found in the middle of many a 64-bit hash.
+    """
     forms = [re.escape(MARK.encode()), MARK.encode().hex().encode()]
-    forms += [rb"[ -]?".join(digits[i : i + 1].encode() for i in range(len(digits))) for digits in (CARD, PHONE)]
+    for digits, further in ((CARD, 9), (PHONE, 4)):
+        forms.append(
+            rb"(?<!\d)(?:1[ -]?)?%b(?:[ -]?\d){%d}(?!\d)" % (rb"[ -]?".join(re.findall(rb"\d", digits.encode())), further)
+        )
     for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + MARK.encode()).decode().rstrip("=")
         forms.append(re.escape(encoded[(0, 2, 3)[shift] : -1].encode()))
@@ -368,5 +374,12 @@ def test_the_search_finds_what_is_there(ran: Ran) -> None:
     )
     missing = [place for number, place in enumerate(PLACES) if person(number).email not in records]
     assert set(missing) <= {"user", "refused", "session", "id"}, "in these places nothing is kept of it"
-    for planted in (MARK.upper(), base64.b64encode(f"..{MARK}".encode()).decode(), "4929-7770", "415 297 1000"):
+    for planted in (
+        MARK.upper(),
+        base64.b64encode(f"..{MARK}".encode()).decode(),
+        "4929-7770 00000012",
+        "+1 415 297 1000",
+        "14152971000",
+    ):
         assert searched().search(planted.encode()), planted
+    assert not searched().search(b"-1176441529736731732,10004152971000999")
