@@ -142,7 +142,7 @@ def text_dedup(folder: Path, clock: Clock) -> Links:
 
 ENGINES = {engine.__name__: engine for engine in (flywheel, datasketch, rensa, daft, daft_grouped, text_dedup)}
 CHATS = 500_000
-SECONDS = {"flywheel": 10, "datasketch": 200, "rensa": 70, "daft": 35, "daft_grouped": 10, "text_dedup": 240}
+SECONDS = {"flywheel": 16, "datasketch": 150, "rensa": 65, "daft": 20, "daft_grouped": 22, "text_dedup": 120}
 """About what each takes of the clock for that many chats on two cores; all grow nearly in proportion to the chats."""
 PEERS = Path(sys.prefix) / "peers"
 """Where `make bench` installs the engines that want other versions of what flywheel uses (`peers.txt`)."""
