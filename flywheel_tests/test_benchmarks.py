@@ -80,15 +80,14 @@ def test_a_found_pair_counts_as_true_only_when_it_is_similar_enough() -> None:
 
 
 def test_an_estimate_grows_with_the_chats() -> None:
-    assert engines.announcement(["daft", "text_dedup"], 1_000_000).endswith("about: daft 70 s, text_dedup 8 min")
+    assert engines.announcement(["daft", "text_dedup"], 1_000_000).endswith("about: daft 40 s, text_dedup 4 min")
 
 
 @pytest.mark.skipif(engines.missing("daft"), reason="`make bench` installs Daft")
 def test_dafts_own_components_are_those_of_its_signatures_grouped_here(tmp_path: Path) -> None:
     words = [f"word{number}" for number in range(900)]
-    windows = [
-        " ".join(words[start : start + 200]) for start in range(0, 600, 10)
-    ]  # each is like the next, few are like the first
+    # each is like the next, few are like the first
+    windows = [" ".join(words[start : start + 200]) for start in range(0, 600, 10)]
     texts = ["nothing of the kind is said in this one at all", *np.random.default_rng(1).permutation(windows).tolist()]
     pl.DataFrame({"row": range(len(texts)), "text": texts}).write_parquet(tmp_path / "texts.parquet")
 
