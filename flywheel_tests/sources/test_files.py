@@ -11,6 +11,7 @@ import fsspec
 import polars as pl
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry
 
 from flywheel.errors import ConfigError
 from flywheel.plan import Plan
@@ -211,6 +212,8 @@ def test_a_file_in_a_store_is_hashed_again_only_when_its_etag_changes() -> None:
 def test_a_store_whose_package_is_missing_is_told_with_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("s3fs", "gcsfs", "adlfs"):
         monkeypatch.setitem(sys.modules, module, None)
+    for protocol in ("s3", "gs", "abfs"):  # fsspec remembers the classes that another test loaded
+        monkeypatch.delitem(_registry, protocol, raising=False)
     for url, told in (
         ("s3://bucket/{date}/*", r"s3:// needs a package that is missing: pip install 'flywheel\[s3\]'"),
         ("gs://bucket/*", r"pip install 'flywheel\[gcs\]'"),
